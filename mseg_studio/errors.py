@@ -69,11 +69,11 @@ class DeviceMemoryError(MSegStudioError):
     """The device ran out of memory on every rung of the ladder."""
 
 
-class WorkerDied(MSegStudioError):
+class WorkerDied(MSegStudioError):  # noqa: N818 - the name of contracts and logs
     """A child process ended without being asked to."""
 
 
-class RunFailed(MSegStudioError):
+class RunFailed(MSegStudioError):  # noqa: N818 - the name of contracts and logs
     """A training run stopped before its end."""
 
 
