@@ -38,9 +38,9 @@ class Frame:
     @property
     def height(self) -> int:
         """Rows."""
-        return self.pixels_HW3.shape[0]
+        return int(self.pixels_HW3.shape[0])
 
     @property
     def width(self) -> int:
         """Columns."""
-        return self.pixels_HW3.shape[1]
+        return int(self.pixels_HW3.shape[1])
