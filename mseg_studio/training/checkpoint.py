@@ -1,0 +1,117 @@
+"""Checkpoints of a run: folders of safetensors and JSON with a manifest of hashes, never half written.
+
+A folder is written under a temporary name, its manifest last, and then renamed. Loading takes the newest that
+verifies: a flipped bit inside a tensor loads silently without a hash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mseg_studio.errors import CheckpointError
+from mseg_studio.storage import fsync_folder, sha256_file, write_atomic, write_json_atomic
+
+_MANIFEST, _STATE = "manifest.json", "state.json"
+_PART = ".mseg-part"
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Everything a run needs to go on as if it had never stopped."""
+
+    step: int
+    network: dict[str, Tensor]
+    average: dict[str, Tensor]
+    """Averaged weights; empty when the run keeps none."""
+    optimizer: dict[str, Tensor]
+    """`<parameter>/<name>` to tensor."""
+    best: dict[str, Any] | None
+    config: dict[str, Any]
+    data_sha256: str
+    """Hash over the training and validation files."""
+
+
+def save_checkpoint(folder: Path, state: RunState, *, name: str | None = None, keep: int = 2) -> Path:
+    """Write `folder/<step>` (or `folder/<name>`), point `latest` at a step, drop all but the newest `keep` steps.
+
+    Raises OSError; what was there before stays.
+    """
+    final = folder / (name or f"{state.step:08d}")
+    part = folder / f"{_PART}-{secrets.token_hex(6)}"
+    part.mkdir(parents=True)
+    try:
+        for title, tensors in (("network", state.network), ("average", state.average), ("optimizer", state.optimizer)):
+            save_file({key: value.contiguous() for key, value in tensors.items()}, part / f"{title}.safetensors")
+        rest = {"format": 1, "step": state.step, "best": state.best, "config": state.config}
+        write_json_atomic(part / _STATE, {**rest, "data_sha256": state.data_sha256})
+        hashes = {file.name: sha256_file(file) for file in sorted(part.iterdir())}
+        for file in part.iterdir():
+            _fsync(file)
+        write_json_atomic(part / _MANIFEST, {"format": 1, "sha256": hashes})
+        _replace_folder(part, final)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    if name is None:
+        write_atomic(folder / "latest", final.name.encode())
+        for old in _steps(folder)[:-keep]:
+            shutil.rmtree(old)
+    return final
+
+
+def load_checkpoint(path: Path) -> RunState:
+    """Read one checkpoint. Raises CheckpointError when a file is missing or its hash is wrong."""
+    try:
+        manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
+        for name, expected in manifest["sha256"].items():
+            if Path(name).name != name or sha256_file(path / name) != expected:
+                raise CheckpointError(f"{name} is damaged: its SHA-256 is not the one written", path=path)
+        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+        tensors = {title: load_file(path / f"{title}.safetensors") for title in ("network", "average", "optimizer")}
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"no checkpoint that can be read: {error}", path=path) from error
+    values = {key: state[key] for key in ("step", "best", "config", "data_sha256")}
+    return RunState(**values, **tensors)
+
+
+def load_newest(folder: Path) -> tuple[RunState | None, list[str]]:
+    """The newest checkpoint that verifies (None when there is none) and a line for every newer one that does not."""
+    complaints: list[str] = []
+    for path in reversed(_steps(folder)):
+        try:
+            return load_checkpoint(path), complaints
+        except CheckpointError as error:
+            complaints.append(str(error))
+    return None, complaints
+
+
+def _steps(folder: Path) -> list[Path]:
+    """Checkpoints by step, oldest first."""
+    return sorted((path for path in folder.glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
+
+
+def _replace_folder(part: Path, final: Path) -> None:
+    old = final.with_name(f"{_PART}-old-{secrets.token_hex(6)}")
+    if final.exists():
+        final.replace(old)
+    part.replace(final)
+    fsync_folder(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

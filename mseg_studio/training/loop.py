@@ -1,0 +1,248 @@
+"""The training loop of one process. It writes the run folder and knows nothing of who watches."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mseg_studio.discovery import discover
+from mseg_studio.errors import CheckpointError, ConfigError, RunFailed, nearest
+from mseg_studio.networks.spec import NetworkSpec
+from mseg_studio.progress import CancelToken
+from mseg_studio.training.augment import MEAN_RGB, STD_RGB, augment
+from mseg_studio.training.average import WeightAverage
+from mseg_studio.training.checkpoint import RunState, load_newest, save_checkpoint
+from mseg_studio.training.config import (
+    MAY_CHANGE_ON_RESUME,
+    TrainConfig,
+    config_as_dict,
+    is_falling,
+    learning_rate,
+)
+from mseg_studio.training.data import Sample, SampleSet, load_samples
+from mseg_studio.training.losses import class_weights, cross_entropy, lovasz_softmax
+from mseg_studio.training.metrics_log import MetricsLog
+from mseg_studio.training.optim import build_optimizer, load_optimizer, optimizer_tensors
+from mseg_studio.training.run_folder import RunFolder
+from mseg_studio.training.sampler import batch_draws, draw_index, draw_random
+from mseg_studio.training.validation import validate
+
+MAX_BAD_STEPS = 10
+"""Steps in a row with a loss or gradient that is no number, after which the run gives up."""
+
+
+class TrainLoop:
+    """One run in one process: build or resume, then `run`.
+
+    `step` and `best` say how far it is, also after `run` raised.
+    """
+
+    def __init__(self, folder: RunFolder, config: TrainConfig, *, log: MetricsLog) -> None:
+        """Load the data and the newest checkpoint.
+
+        Raises ConfigError, DatasetError, and CheckpointError when there are checkpoints and none verifies.
+        """
+        self._folder, self._config, self._log = folder, config, log
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self._train = load_samples(config.dataset, split=config.dataset.train_split, leave_out=config.dataset.leave_out)
+        self._val = load_samples(config.dataset, split=config.dataset.val_split)
+        self._rare_ids = [list(config.dataset.classes).index(name) for name in config.augment.rare_classes]
+        self._network = _build_network(config)
+        self._optimizer = build_optimizer(self._network, config.optim)
+        self._average = WeightAverage(self._network, decay=config.optim.average_decay)
+        self._weights_C = _loss_weights(config, self._train)
+        self.step = 0
+        self.best: dict[str, Any] | None = None
+        self._bad_steps = 0
+        self._resume()
+
+    def run(self, stop: CancelToken) -> bool:
+        """Train to the last step (True), or save and come back after the step in which `stop` is set (False).
+
+        Raises RunFailed when the loss stays non-finite, OSError when the folder cannot be written.
+        """
+        config = self._config
+        mark_step, mark_time, losses = self.step, time.monotonic(), []
+        while self.step < config.steps:
+            if stop.cancelled:
+                self._save()
+                return False
+            losses.append(self._train_step())
+            self.step += 1
+            last = self.step == config.steps
+            if self.step % config.log_every == 0 or last:
+                now = time.monotonic()
+                rate = (self.step - mark_step) * config.batch / (now - mark_time)
+                self._write("step", loss=_mean(losses), lr=self._rate(self.step - 1), images_per_s=round(rate, 2))
+                mark_step, mark_time, losses = self.step, now, []
+            if self.step % config.validate_every == 0 or last:
+                self._validate()
+                mark_time = time.monotonic()
+            if self.step % config.save_every == 0 or last:
+                self._save()
+        return True
+
+    def _train_step(self) -> float:
+        """One optimizer step; a non-finite one is skipped. Returns its loss."""
+        images_NCHW, labels_NHW = self._batch()
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate(self.step)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._network.train()
+        loss = self._loss(images_NCHW, labels_NHW)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._network.parameters(), self._config.optim.clip_norm or math.inf)
+        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+            self._bad_steps += 1
+            if self._bad_steps >= MAX_BAD_STEPS:
+                names = [self._train.samples[index].name for index in self._indices()]
+                raise RunFailed(f"the loss was no number in {MAX_BAD_STEPS} steps in a row; last with {names}")
+            return math.nan
+        self._bad_steps = 0
+        self._optimizer.step()
+        self._average.update(self._network, step=self.step)
+        return loss.item()
+
+    def _loss(self, images_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
+        config = self._config
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+            strided = self._network.strided_logits(images_NCHW)  # type: ignore[operator]
+        strided = strided.float()
+        stride = config.loss.label_stride
+        coarse = labels_NHW[:, ::stride, ::stride]
+        logits = functional.interpolate(strided, size=coarse.shape[-2:], mode="bilinear", align_corners=True)
+        loss = cross_entropy(logits, coarse, self._weights_C)
+        if config.loss.lovasz_weight and is_falling(config.optim, step=self.step, steps=config.steps):
+            step = (labels_NHW.shape[-1] - 1) // (strided.shape[-1] - 1)
+            loss = loss + config.loss.lovasz_weight * lovasz_softmax(strided, labels_NHW[:, ::step, ::step])
+        return loss
+
+    def _indices(self) -> list[int]:
+        config, size = self._config, len(self._train.samples)
+        return [draw_index(config.seed, config.dataset.name, n=n, size=size) for n in self._draws()]
+
+    def _draws(self) -> range:
+        return batch_draws(self.step, self._config.batch)
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """Normalised images (N, 3, crop, crop), channels last, and labels (N, crop, crop) int64 of this step."""
+        config = self._config
+        pixels, labels = [], []
+        for n, index in zip(self._draws(), self._indices(), strict=True):
+            crop = self._crop(self._train.samples[index], draw_random(config.seed, config.dataset.name, n=n))
+            pixels.append(crop[0])
+            labels.append(crop[1])
+        return normalised(np.stack(pixels)), torch.from_numpy(np.stack(labels)).long()
+
+    def _crop(self, sample: Sample, random: np.random.Generator) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        return augment(
+            sample.pixels_HW3, sample.labels_HW, config=self._config.augment, rare_ids=self._rare_ids, random=random
+        )
+
+    def _validate(self) -> None:
+        names = list(self._config.dataset.classes)
+        with self._average.applied(self._network):
+            result = validate(self._network, self._val, num_classes=len(names), precision=self._config.precision)
+        iou = dict(zip(names, (round(float(value), 5) for value in result.iou_C), strict=True))
+        self._write("validation", miou=round(result.miou, 5), iou=iou)
+        if self.best is None or result.miou > self.best["miou"]:
+            self.best = {"miou": round(result.miou, 5), "step": self.step, "checkpoint": "best"}
+            self._save(name="best")
+
+    def _save(self, *, name: str | None = None) -> None:
+        save_checkpoint(self._folder.checkpoints, self._state(), name=name)
+        if name is None:
+            self._write("save")
+
+    def _state(self) -> RunState:
+        return RunState(
+            step=self.step,
+            network=dict(self._network.state_dict()),
+            average=self._average.state(),
+            optimizer=optimizer_tensors(self._network, self._optimizer),
+            best=self.best,
+            config=config_as_dict(self._config),
+            data_sha256=self._train.sha256,
+        )
+
+    def _resume(self) -> None:
+        """Continue from the newest checkpoint that verifies; a fresh folder starts at step 0."""
+        state, complaints = load_newest(self._folder.checkpoints)
+        if state is None:
+            if complaints:
+                raise CheckpointError(f"no checkpoint verifies: {'; '.join(complaints)}", path=self._folder.path)
+            return
+        _check_same_run(state, self._config, self._train)
+        self._network.load_state_dict(state.network)
+        load_optimizer(self._network, self._optimizer, state.optimizer)
+        self._average.load(state.average)
+        self.step, self.best = state.step, state.best
+        self._write("resume", complaints=complaints)
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(self._config.optim, step=step, steps=self._config.steps)
+
+    def _write(self, event: str, **values: Any) -> None:
+        self._log.append({"event": event, "step": self.step, "time": round(time.time(), 3), **values})
+
+
+def normalised(pixels_NHW3: npt.NDArray[np.uint8]) -> Tensor:
+    """Images (N, 3, H, W) float32 as networks take them, channels last in memory."""
+    images = torch.from_numpy(pixels_NHW3).float()
+    images = (images - torch.tensor(MEAN_RGB)) / torch.tensor(STD_RGB)
+    return images.permute(0, 3, 1, 2)
+
+
+def find_network(name: str) -> NetworkSpec:
+    """The network called `name`. Raises ConfigError with the nearest names."""
+    networks = discover("mseg_studio.networks", "NETWORK")
+    if name not in networks:
+        raise ConfigError(f"unknown network '{name}'{nearest(name, networks)}")
+    spec: NetworkSpec = networks[name]
+    return spec
+
+
+def _build_network(config: TrainConfig) -> nn.Module:
+    """Random weights from the seed, one row of the head a class, channels last: the fast layout on CPUs."""
+    spec = find_network(config.network)
+    try:
+        spec.check_crop(config.augment.crop_px)
+        spec.check_crop(config.card_crop_px)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    torch.manual_seed(config.seed)
+    network: nn.Module = spec.build(len(config.dataset.classes)).to(memory_format=torch.channels_last)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = config.optim.norm_momentum
+    return network
+
+
+def _loss_weights(config: TrainConfig, data: SampleSet) -> Tensor | None:
+    if config.loss.class_weight_power == 0:
+        return None
+    pixels = torch.from_numpy(data.pixels_of_classes(len(config.dataset.classes)))
+    return class_weights(pixels, power=config.loss.class_weight_power, largest=config.loss.class_weight_max)
+
+
+def _check_same_run(state: RunState, config: TrainConfig, data: SampleSet) -> None:
+    """Raise ConfigError when the checkpoint belongs to another configuration or other data."""
+    now = config_as_dict(config)
+    changed = [key for key in now if key not in MAY_CHANGE_ON_RESUME and now[key] != state.config.get(key)]
+    if changed:
+        raise ConfigError(f"{', '.join(changed)} changed since the last checkpoint; start a new run for that")
+    if state.data_sha256 != data.sha256:
+        raise ConfigError("the training images or labels changed since the last checkpoint")
+
+
+def _mean(losses: list[float]) -> float | None:
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    return round(sum(finite) / len(finite), 5) if finite else None

@@ -1,0 +1,68 @@
+"""`python -m mseg_studio.training.worker FOLDER`: start or continue the run of a folder.
+
+Exit codes: 0 finished, 1 failed, 75 stopped by a signal with everything saved (start it again to go on).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from mseg_studio.errors import MSegStudioError
+from mseg_studio.progress import CancelToken
+from mseg_studio.training.loop import TrainLoop
+from mseg_studio.training.metrics_log import MetricsLog
+from mseg_studio.training.run_folder import RunFolder
+
+EXIT_STOPPED = 75
+"""EX_TEMPFAIL: schedulers requeue it."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the folder's configuration to its end or to a signal; the result is in result.json."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m mseg_studio.training.worker FOLDER\n")
+        return 2
+    stop = CancelToken()
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        stop.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    try:
+        folder = RunFolder.open(Path(arguments[0]))
+    except (MSegStudioError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return _run(folder, stop)
+
+
+def _run(folder: RunFolder, stop: CancelToken) -> int:
+    """Train and write result.json, whatever happens; a killed process leaves none."""
+    loop: TrainLoop | None = None
+    try:
+        folder.result_file.unlink(missing_ok=True)
+        folder.write_launch(world_size=1)
+        folder.write_rank(0, device="cpu")
+        with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
+            loop = TrainLoop(folder, folder.config(), log=log)
+            finished = loop.run(stop)
+    except Exception as error:  # noqa: BLE001 - the last place where a failure can be told
+        reason = str(error) if isinstance(error, MSegStudioError) else f"{type(error).__name__}: {error}"
+        sys.stderr.write(reason + "\n" if isinstance(error, MSegStudioError) else traceback.format_exc())
+        folder.write_result("failed", reason=reason, step=loop.step if loop else 0, best=loop.best if loop else None)
+        return 1
+    if finished:
+        folder.write_result("finished", reason="all steps done", step=loop.step, best=loop.best)
+        return 0
+    folder.write_result("stopped", reason="asked to stop; everything is saved", step=loop.step, best=loop.best)
+    return EXIT_STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
