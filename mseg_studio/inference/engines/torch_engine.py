@@ -1,0 +1,47 @@
+"""Engine `torch`: CPU, CUDA and Apple's GPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mseg_studio.inference.recipe import Precision
+
+
+class TorchEngine:
+    """A torch network on one device. Half is bfloat16 where the device has it in hardware, else float16."""
+
+    name = "torch"
+
+    def __init__(self, network: nn.Module, *, device: torch.device, precision: Precision) -> None:
+        if precision not in ("float32", "half"):
+            raise ValueError(f"engine torch computes in float32 or half, got {precision}")
+        self._device = device
+        self._precision = precision
+        self._dtype = _half_dtype(device) if precision == "half" else torch.float32
+        self._layout = torch.channels_last if precision == "half" else torch.contiguous_format
+        network = network.eval().requires_grad_(False)
+        self._network = network.to(device=device, dtype=self._dtype, memory_format=self._layout)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its logits lie."""
+        return self._device
+
+    @property
+    def precision(self) -> str:
+        """float32 or half."""
+        return self._precision
+
+    @torch.inference_mode()
+    def strided_logits(self, crops_NCHW: torch.Tensor) -> torch.Tensor:
+        """Logits (N, C, h, w) float32 on the device; see `Engine`."""
+        crops = crops_NCHW.to(device=self._device, dtype=self._dtype, memory_format=self._layout)
+        logits: torch.Tensor = self._network.strided_logits(crops)  # type: ignore[operator]
+        return logits.float()
+
+
+def _half_dtype(device: torch.device) -> torch.dtype:
+    if device.type == "mps" or (device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)):
+        return torch.float16
+    return torch.bfloat16

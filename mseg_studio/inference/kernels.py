@@ -1,0 +1,251 @@
+"""The two fused passes around the network on the CPU, compiled by numba (performance.md 9).
+
+Every function works on a range of rows, releases the interpreter lock and touches nothing outside its rows, so that a
+thread pool runs them side by side and the answer does not depend on how rows are shared out. The plain torch versions
+in `plain.py` are the oracle. Sums may be reordered. Maxima are taken over the bits seen as integers, which have the same
+order and which the compiler turns into vector code; floating-point maxima stay scalar and cost four times as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+_F32 = npt.NDArray[np.float32]
+_I32 = npt.NDArray[np.int32]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_LOG2_E = np.float32(1.4426950408889634)
+_LN_2_HIGH = np.float32(0.693359375)
+_LN_2_LOW = np.float32(-2.12194440e-4)
+_SMALLEST = np.float32(-87.0)
+
+
+def _compiled(function: _Function) -> _Function:
+    flags = {"contract", "reassoc", "nsz", "nnan"}
+    result: _Function = numba.njit(nogil=True, cache=True, fastmath=flags, error_model="numpy")(function)
+    return result
+
+
+@_compiled
+def _largest(bits_C: _I32) -> int:
+    """The largest of non-negative floats, both as int32 bits."""
+    top = np.int32(0)
+    for c in range(bits_C.shape[0]):
+        top = max(top, bits_C[c])
+    return top
+
+
+@_compiled
+def _first(bits_C: _I32, wanted: int) -> int:
+    """Smallest index of `wanted` in `bits_C`, which holds it."""
+    channels = np.int32(bits_C.shape[0])
+    found = channels
+    for c in range(bits_C.shape[0]):
+        found = min(found, np.int32(c) if bits_C[c] == wanted else channels)
+    return found
+
+
+@_compiled
+def _softmax_into(out_C: _F32, scale_C: _F32, factor: float) -> None:
+    """Replace the logits in `out_C` by softmax x factor; `scale_C` is scratch of the same length.
+
+    exp as in Cephes' expf: split into 2^n and a polynomial on [-ln2/2, ln2/2], 2 units in the last place.
+    """
+    channels = out_C.shape[0]
+    out_bits, scale_bits = out_C.view(np.int32), scale_C.view(np.int32)
+    sign, others = np.int32(31), np.int32(0x7FFFFFFF)
+    largest = np.int32(-0x80000000)
+    for c in range(channels):
+        largest = max(largest, out_bits[c] ^ ((out_bits[c] >> sign) & others))
+    scale_bits[0] = largest ^ ((largest >> sign) & others)
+    top = scale_C[0]
+    for c in range(channels):
+        x = max(out_C[c] - top, _SMALLEST)
+        n = np.int32(x * _LOG2_E - np.float32(0.5))
+        r = x - np.float32(n) * _LN_2_HIGH
+        r = r - np.float32(n) * _LN_2_LOW
+        p = np.float32(1.9875691500e-4)
+        p = p * r + np.float32(1.3981999507e-3)
+        p = p * r + np.float32(8.3334519073e-3)
+        p = p * r + np.float32(4.1665795894e-2)
+        p = p * r + np.float32(1.6666665459e-1)
+        p = p * r + np.float32(5.0000001201e-1)
+        out_C[c] = p * r * r + r + np.float32(1.0)
+        scale_bits[c] = (n + np.int32(127)) << np.int32(23)
+    total = np.float32(0.0)
+    for c in range(channels):
+        e = out_C[c] * scale_C[c]
+        out_C[c] = e
+        total += e
+    share = np.float32(factor) / total
+    for c in range(channels):
+        out_C[c] *= share
+
+
+@_compiled
+def add_crop_rows(
+    grid_hwC: _F32,
+    logits_NhwC: _F32,
+    row_low: _I32,
+    row_high: _I32,
+    row_mix: _F32,
+    column_low: _I32,
+    column_high: _I32,
+    column_mix: _F32,
+    row_share: _F32,
+    column_share: _F32,
+    top: int,
+    left: int,
+    start: int,
+    stop: int,
+) -> None:
+    """Upsample, softmax, mean with the mirrored crop, add: rows start:stop of a crop's visible part.
+
+    Row i of the part is row `top + i` of the grid and mixes logit rows `row_low[i]` and `row_high[i]`. The columns'
+    taps have one line for each of the N images (N, columns). A pixel counts `row_share[i] * column_share[j]`.
+    """
+    images, _, width, channels = logits_NhwC.shape
+    line_wC = np.empty((width, channels), np.float32)
+    pixel_C = np.empty(channels, np.float32)
+    scratch_C = np.empty(channels, np.float32)
+    for i in range(start, stop):
+        for image in range(images):
+            low_wC, high_wC = logits_NhwC[image, row_low[i]], logits_NhwC[image, row_high[i]]
+            mix = row_mix[i]
+            rest = np.float32(1.0) - mix
+            for x in range(width):
+                for c in range(channels):
+                    line_wC[x, c] = rest * low_wC[x, c] + mix * high_wC[x, c]
+            for j in range(column_share.shape[0]):
+                a, b = line_wC[column_low[image, j]], line_wC[column_high[image, j]]
+                mix = column_mix[image, j]
+                rest = np.float32(1.0) - mix
+                for c in range(channels):
+                    pixel_C[c] = rest * a[c] + mix * b[c]
+                _softmax_into(pixel_C, scratch_C, row_share[i] * column_share[j] / np.float32(images))
+                target_C = grid_hwC[top + i, left + j]
+                for c in range(channels):
+                    target_C[c] += pixel_C[c]
+
+
+@_compiled
+def _native_line(
+    lines_wC: _F32, probabilities_PC: _F32, firsts: _I32, widths: _I32, low: _I32, high: _I32, mix: _F32
+) -> None:
+    """Vertical half of the resize to native size: one line of every scale, one behind the other, in `lines_wC`."""
+    channels = probabilities_PC.shape[1]
+    at = 0
+    for scale in range(widths.shape[0]):
+        a0 = firsts[scale] + low[scale] * widths[scale]
+        b0 = firsts[scale] + high[scale] * widths[scale]
+        share = np.float32(1.0) / np.float32(widths.shape[0])
+        b_share = mix[scale] * share
+        a_share = share - b_share
+        for x in range(widths[scale]):
+            a, b, line = probabilities_PC[a0 + x], probabilities_PC[b0 + x], lines_wC[at + x]
+            for c in range(channels):
+                line[c] = a_share * a[c] + b_share * b[c]
+        at += widths[scale]
+
+
+@_compiled
+def _native_pixel(pixel_C: _F32, lines_wC: _F32, low: _I32, high: _I32, mix: _F32, x: int) -> None:
+    """Horizontal half: the mean over all scales of one pixel into `pixel_C`."""
+    channels = pixel_C.shape[0]
+    for scale in range(low.shape[0]):
+        a, b = lines_wC[low[scale, x]], lines_wC[high[scale, x]]
+        b_share = mix[scale, x]
+        a_share = np.float32(1.0) - b_share
+        if scale == 0:
+            for c in range(channels):
+                pixel_C[c] = a_share * a[c] + b_share * b[c]
+        else:
+            for c in range(channels):
+                pixel_C[c] += a_share * a[c] + b_share * b[c]
+
+
+@_compiled
+def label_rows(
+    labels_HW: npt.NDArray[np.uint16],
+    class_ids: npt.NDArray[np.uint16],
+    probabilities_PC: _F32,
+    firsts: _I32,
+    widths: _I32,
+    row_low: _I32,
+    row_high: _I32,
+    row_mix: _F32,
+    column_low: _I32,
+    column_high: _I32,
+    column_mix: _F32,
+    start: int,
+    stop: int,
+) -> None:
+    """Resize every scale's grid to native size, mean, argmax: rows start:stop of the label map.
+
+    Grid of scale s: `firsts[s]` is its first pixel in `probabilities_PC`, `widths[s]` its width. Row taps are (S, H) in
+    rows of that grid, column taps (S, W) in pixels of the lines of all scales, one behind the other. Between equal
+    values the smaller channel wins; channel c is written as `class_ids[c]`.
+    """
+    channels = probabilities_PC.shape[1]
+    lines_wC = np.empty((widths.sum(), channels), np.float32)
+    pixel_C = np.empty(channels, np.float32)
+    bits_C = pixel_C.view(np.int32)
+    for y in range(start, stop):
+        _native_line(lines_wC, probabilities_PC, firsts, widths, row_low[:, y], row_high[:, y], row_mix[:, y])
+        for x in range(labels_HW.shape[1]):
+            _native_pixel(pixel_C, lines_wC, column_low, column_high, column_mix, x)
+            labels_HW[y, x] = class_ids[_first(bits_C, _largest(bits_C))]
+
+
+@_compiled
+def top_k_rows(
+    ids_HWk: npt.NDArray[np.uint16],
+    values_HWk: _F32,
+    residual_HW: _F32,
+    class_ids: npt.NDArray[np.uint16],
+    probabilities_PC: _F32,
+    firsts: _I32,
+    widths: _I32,
+    row_low: _I32,
+    row_high: _I32,
+    row_mix: _F32,
+    column_low: _I32,
+    column_high: _I32,
+    column_mix: _F32,
+    start: int,
+    stop: int,
+) -> None:
+    """As `label_rows`, but the k most probable classes, descending, and the probability of all others."""
+    channels = probabilities_PC.shape[1]
+    kept = ids_HWk.shape[2]
+    lines_wC = np.empty((widths.sum(), channels), np.float32)
+    pixel_C = np.empty(channels, np.float32)
+    for y in range(start, stop):
+        _native_line(lines_wC, probabilities_PC, firsts, widths, row_low[:, y], row_high[:, y], row_mix[:, y])
+        for x in range(ids_HWk.shape[1]):
+            _native_pixel(pixel_C, lines_wC, column_low, column_high, column_mix, x)
+            values, ids = values_HWk[y, x], ids_HWk[y, x]
+            filled = 0
+            for c in range(channels):
+                value = pixel_C[c]
+                if filled == kept and value <= values[kept - 1]:
+                    continue
+                place = min(filled, kept - 1)
+                while place > 0 and values[place - 1] < value:
+                    values[place] = values[place - 1]
+                    ids[place] = ids[place - 1]
+                    place -= 1
+                values[place] = value
+                ids[place] = class_ids[c]
+                filled = min(filled + 1, kept)
+            total = np.float32(0.0)
+            for c in range(channels):
+                total += pixel_C[c]
+            for c in range(kept):
+                total -= values[c]
+            residual_HW[y, x] = max(total, np.float32(0.0))

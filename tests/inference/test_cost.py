@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from mseg_studio.inference.cost import PaceMeter, count
+from mseg_studio.inference.recipe import PAPER_SCALES, Recipe
+
+
+@pytest.mark.parametrize(
+    ("base_size", "crop_px", "scales", "crops"),
+    [
+        (360, 713, PAPER_SCALES, 9),
+        (720, 713, PAPER_SCALES, 38),
+        (1080, 713, PAPER_SCALES, 77),
+        (360, 713, (1.0,), 1),
+        (360, 473, (1.0,), 2),
+        (360, 473, PAPER_SCALES, 22),
+        (1080, 713, (1.0,), 8),
+    ],
+)
+def test_crops_of_a_full_hd_image(base_size, crop_px, scales, crops):
+    recipe = Recipe(base_size=base_size, crop_px=crop_px, scales=scales)
+    assert count(recipe, 1080, 1920).crops == crops
+    assert count(recipe, 1080, 1920).passes == 2 * crops
+
+
+def test_an_open_recipe_has_no_cost():
+    with pytest.raises(ValueError, match="resolved"):
+        count(Recipe(), 10, 10)
+
+
+def test_the_pace_is_learnt():
+    cost = count(Recipe(base_size=360, crop_px=473), 1080, 1920)
+    meter = PaceMeter()
+    assert meter.seconds(cost) is None
+    meter.learn(cost, 2.0)
+    assert meter.seconds(cost) == pytest.approx(2.0)
