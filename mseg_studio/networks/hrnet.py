@@ -55,7 +55,8 @@ class BasicBlock(nn.Module):
         """(N, C, H, W) to the same shape."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return self.relu(out + x)
+        joined: Tensor = self.relu(out + x)
+        return joined
 
 
 class Bottleneck(nn.Module):
@@ -83,7 +84,8 @@ class Bottleneck(nn.Module):
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
         shortcut = x if self.downsample is None else self.downsample(x)
-        return self.relu(out + shortcut)
+        joined: Tensor = self.relu(out + shortcut)
+        return joined
 
 
 class ExchangeModule(nn.Module):
@@ -126,7 +128,10 @@ class HRNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         wide = config.stage1_channels * Bottleneck.expansion
         self.layer1 = nn.Sequential(
-            *(Bottleneck(_STEM_CHANNELS if n == 0 else wide, config.stage1_channels) for n in range(config.stage1_blocks))
+            *(
+                Bottleneck(_STEM_CHANNELS if n == 0 else wide, config.stage1_channels)
+                for n in range(config.stage1_blocks)
+            )
         )
         stage2, stage3, stage4 = config.stages
         self.transition1 = _transition((wide,), stage2.channels)
@@ -152,7 +157,8 @@ class HRNet(nn.Module):
         size = features[0].shape[-2:]
         gathered = [features[0]]
         gathered += [functional.interpolate(f, size=size, mode="bilinear", align_corners=False) for f in features[1:]]
-        return self.last_layer(torch.cat(gathered, dim=1))
+        logits: Tensor = self.last_layer(torch.cat(gathered, dim=1))
+        return logits
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Logits (N, num_classes, H, W) of normalised images (N, 3, H, W)."""
