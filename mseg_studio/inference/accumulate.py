@@ -52,9 +52,7 @@ class CropAccumulator:
         place = (row_share, column_share, window.row_start, window.column_start)
 
         def work(start: int, stop: int) -> None:
-            kernels.add_crop_rows(
-                grid, logits, rows.low, rows.high, rows.weight, low, high, mix, *place, start, stop
-            )
+            kernels.add_crop_rows(grid, logits, rows.low, rows.high, rows.weight, low, high, mix, *place, start, stop)
 
         over_rows(work, len(row_share))
 

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.inference.tiling import Tiling, scaled_size
 
+_SECONDS_A_MEGAPIXEL = {"hrnet-w48": 2.7, "hrnet-w18-small": 0.2}
+"""Network alone, float32, two cores (performance.md 2)."""
+_UNKNOWN_PACE = 1.5
+_POST_PACE = 0.12
+"""Upsampling, softmax and accumulation of 194 classes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -39,18 +45,7 @@ def recipe_crop_px(recipe: Recipe) -> int:
     return recipe.crop_px
 
 
-class PaceMeter:
-    """Seconds a megapixel through the network, learnt from what ran: `seconds` stays None until something has."""
-
-    def __init__(self, seconds_per_megapixel: float | None = None) -> None:
-        self._pace = seconds_per_megapixel
-
-    def learn(self, cost: Cost, seconds: float) -> None:
-        """Take the time of one finished image; the newest counts half."""
-        if cost.megapixels > 0 and seconds > 0:
-            pace = seconds / cost.megapixels
-            self._pace = pace if self._pace is None else (self._pace + pace) / 2
-
-    def seconds(self, cost: Cost) -> float | None:
-        """Seconds that `cost` will take."""
-        return None if self._pace is None else self._pace * cost.megapixels
+def estimate_seconds(cost: Cost, network: str, *, num_classes: int = 194) -> float:
+    """Seconds that `cost` takes on two ordinary CPU cores in float32: a first guess, to be corrected by real runs."""
+    pace = _SECONDS_A_MEGAPIXEL.get(network, _UNKNOWN_PACE)
+    return cost.megapixels * (pace + _POST_PACE * num_classes / 194)

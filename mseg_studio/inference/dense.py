@@ -83,7 +83,9 @@ class DenseScores:
         ids = np.empty((self.height, self.width, kept), taxonomy.id_dtype)
         values = np.empty(ids.shape, np.float16)
         residual = np.empty(ids.shape[:2], np.float16)
-        weights = None if len(class_ids) == self.num_channels else np.eye(self.num_channels, dtype=np.float32)[class_ids]
+        weights = (
+            None if len(class_ids) == self.num_channels else np.eye(self.num_channels, dtype=np.float32)[class_ids]
+        )
         for band, scores in self._bands(weights):
             if scores.probabilities_PC.device.type == "cpu":
                 scores.write_top_k(ids[band], values[band], residual[band], class_ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,18 +94,34 @@ class Predictor:
         on_tile: OnTile | None = None,
         cancel: CancelToken | None = None,
     ) -> DenseScores:
-        """Probabilities of an RGB uint8 image (H, W, 3). `on_tile` is called after every crop, `cancel` polled before.
+        """Probabilities of an RGB uint8 image (H, W, 3). `on_tile` is called after every crop; see `steps`."""
+        steps = self.steps(pixels_HW3, cancel=cancel)
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                scores: DenseScores = end.value
+                return scores
+            if on_tile is not None:
+                on_tile(progress)
 
-        When memory runs out, goes down the ladder and stays there. Raises Cancelled, and DeviceMemoryError when the
-        last rung is not enough.
+    def steps(
+        self, pixels_HW3: npt.NDArray[np.uint8], *, cancel: CancelToken | None = None
+    ) -> Generator[Progress, None, DenseScores]:
+        """`predict` as a generator: Progress after every crop, `cancel` polled before it.
+
+        When memory runs out, goes down the ladder, starts again and stays there. Raises Cancelled, and
+        DeviceMemoryError when the last rung is not enough.
         """
         if pixels_HW3.ndim != 3 or pixels_HW3.shape[2] != 3 or pixels_HW3.dtype != np.uint8 or 0 in pixels_HW3.shape:
             raise ValueError(f"an image is uint8 (H, W, 3), got {pixels_HW3.dtype} {pixels_HW3.shape}")
         while True:
-            scores = self._attempt(pixels_HW3, on_tile, cancel)
-            if scores is not None:
-                return scores
-            # Outside the except block of the attempt: its traceback would keep the device's tensors alive.
+            try:
+                return (yield from self._predict(pixels_HW3, self._ladder[0], cancel))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the except block: the traceback would keep the device's tensors alive.
             self._step_down()
 
     def release_device(self) -> None:
@@ -114,17 +130,6 @@ class Predictor:
         self._engine = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-    def _attempt(
-        self, pixels_HW3: npt.NDArray[np.uint8], on_tile: OnTile | None, cancel: CancelToken | None
-    ) -> DenseScores | None:
-        try:
-            with torch.inference_mode():
-                return self._predict(pixels_HW3, self._ladder[0], on_tile, cancel)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return None
 
     def _step_down(self) -> None:
         here = self._ladder[0]
@@ -137,8 +142,8 @@ class Predictor:
             torch.cuda.empty_cache()
 
     def _predict(
-        self, pixels_HW3: npt.NDArray[np.uint8], rung: Rung, on_tile: OnTile | None, cancel: CancelToken | None
-    ) -> DenseScores:
+        self, pixels_HW3: npt.NDArray[np.uint8], rung: Rung, cancel: CancelToken | None
+    ) -> Generator[Progress, None, DenseScores]:
         height, width = pixels_HW3.shape[:2]
         work = cost.count(self.recipe, height, width)
         sizes = cost.grid_sizes(self.recipe, height, width)
@@ -154,8 +159,7 @@ class Predictor:
                     cancel.raise_if_cancelled()
                 accumulator.add(self._logits(crop_of(image_3HW, window, tiling.crop_px), rung), window)
                 done += 1
-                if on_tile is not None:
-                    on_tile(clock.at(done))
+                yield clock.at(done)
         return scores
 
     def _logits(self, crop_3HW: torch.Tensor, rung: Rung) -> torch.Tensor:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mseg_studio.inference.cost import PaceMeter, count
+from mseg_studio.inference.cost import count, estimate_seconds
 from mseg_studio.inference.recipe import PAPER_SCALES, Recipe
 
 
@@ -29,9 +29,8 @@ def test_an_open_recipe_has_no_cost():
         count(Recipe(), 10, 10)
 
 
-def test_the_pace_is_learnt():
-    cost = count(Recipe(base_size=360, crop_px=473), 1080, 1920)
-    meter = PaceMeter()
-    assert meter.seconds(cost) is None
-    meter.learn(cost, 2.0)
-    assert meter.seconds(cost) == pytest.approx(2.0)
+def test_a_guess_grows_with_the_work_and_the_network():
+    small = count(Recipe(base_size=360, crop_px=473, flip=False), 1080, 1920)
+    large = count(Recipe(base_size=360, crop_px=473, scales=PAPER_SCALES), 1080, 1920)
+    assert 0 < estimate_seconds(small, "hrnet-w18-small") < estimate_seconds(small, "hrnet-w48")
+    assert estimate_seconds(large, "hrnet-w48") == pytest.approx(22 * estimate_seconds(small, "hrnet-w48"))

@@ -92,7 +92,9 @@ def test_mirrored_taps_read_the_other_way():
     line = np.random.default_rng(0).random(7, np.float32)
     forward = line[taps.low] * (1 - taps.weight) + line[taps.high] * taps.weight
     mirror = taps.mirrored()
-    np.testing.assert_array_equal(forward[::-1], line[mirror.low] * (1 - mirror.weight) + line[mirror.high] * mirror.weight)
+    np.testing.assert_array_equal(
+        forward[::-1], line[mirror.low] * (1 - mirror.weight) + line[mirror.high] * mirror.weight
+    )
 
 
 @pytest.mark.parametrize(("height", "width", "crop"), [(0, 5, 5), (5, 5, 0)])
