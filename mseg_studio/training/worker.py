@@ -1,19 +1,22 @@
-"""`python -m mseg_studio.training.worker FOLDER`: start or continue the run of a folder.
+"""`python -m mseg_studio.training.worker FOLDER [--config RECIPE.yaml]`: start or continue the run of a folder.
 
 Exit codes: 0 finished, 1 failed, 75 stopped by a signal with everything saved (start it again to go on).
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
 from mseg_studio.errors import MSegStudioError
 from mseg_studio.progress import CancelToken
+from mseg_studio.training.config import load_config
 from mseg_studio.training.loop import TrainLoop
 from mseg_studio.training.metrics_log import MetricsLog
 from mseg_studio.training.run_folder import RunFolder
@@ -22,11 +25,12 @@ EXIT_STOPPED = 75
 """EX_TEMPFAIL: schedulers requeue it."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run the folder's configuration to its end or to a signal; the result is in result.json."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m mseg_studio.training.worker FOLDER\n")
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m mseg_studio.training.worker", description="Train a network.")
+    parser.add_argument("folder", type=Path, help="folder of the run")
+    parser.add_argument("--config", type=Path, help="configuration of a new run; without it the folder's own is used")
+    options = parser.parse_args(arguments)
     stop = CancelToken()
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:
@@ -35,7 +39,10 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
     try:
-        folder = RunFolder.open(Path(arguments[0]))
+        if options.config is not None:
+            folder = RunFolder.create(options.folder, load_config(options.config))
+        else:
+            folder = RunFolder.open(options.folder)
     except (MSegStudioError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from mseg_studio.errors import CheckpointError
+from mseg_studio.training.checkpoint import RunState, load_checkpoint, load_newest, save_checkpoint
+
+
+def _state(step: int) -> RunState:
+    return RunState(
+        step=step,
+        network={"a.weight": torch.full((2, 3), float(step)), "a.count": torch.tensor(step)},
+        average={"a.weight": torch.zeros(2, 3)},
+        optimizer={"a.weight/step": torch.tensor(float(step))},
+        best={"miou": 0.5, "step": step, "checkpoint": "best"},
+        config={"steps": 10},
+        data_sha256="0" * 64,
+    )
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, _state(3))
+    loaded = load_checkpoint(path)
+    for field in dataclasses.fields(RunState):
+        before, after = getattr(_state(3), field.name), getattr(loaded, field.name)
+        if isinstance(before, dict) and any(isinstance(value, torch.Tensor) for value in before.values()):
+            assert before.keys() == after.keys()
+            assert all(torch.equal(before[key], after[key]) for key in before)
+        else:
+            assert before == after
+    assert (tmp_path / "latest").read_text(encoding="utf-8") == path.name
+
+
+def test_two_steps_and_the_named_ones_are_kept(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, _state(1), name="best")
+    for step in (1, 2, 10):
+        save_checkpoint(tmp_path, _state(step))
+    save_checkpoint(tmp_path, _state(9), name="best")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["00000002", "00000010", "best", "latest"]
+    assert load_checkpoint(tmp_path / "best").step == 9
+
+
+def test_a_flipped_bit_is_found_and_the_older_one_serves(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, _state(1))
+    newest = save_checkpoint(tmp_path, _state(2)) / "network.safetensors"
+    data = bytearray(newest.read_bytes())
+    data[-1] ^= 1
+    newest.write_bytes(data)
+    state, complaints = load_newest(tmp_path)
+    assert state is not None
+    assert state.step == 1
+    assert len(complaints) == 1
+    assert "network.safetensors is damaged" in complaints[0]
+
+
+@pytest.mark.parametrize("victim", ["manifest.json", "state.json", "average.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "empty"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, victim: str, damage: str) -> None:
+    path = save_checkpoint(tmp_path, _state(1)) / victim
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="00000001"):
+        load_checkpoint(path.parent)
+
+
+def test_a_crash_while_writing_leaves_the_old_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(tmp_path, _state(1))
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mseg_studio.training.checkpoint.write_json_atomic", fail)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(tmp_path, _state(2))
+    assert sorted(os.listdir(tmp_path)) == ["00000001", "latest"]
+
+
+def test_an_empty_folder_has_none(tmp_path: Path) -> None:
+    assert load_newest(tmp_path) == (None, [])

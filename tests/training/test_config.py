@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mseg_studio.errors import ConfigError
+from mseg_studio.training.config import (
+    AugmentConfig,
+    OptimConfig,
+    TrainConfig,
+    config_as_dict,
+    config_from_dict,
+    is_falling,
+    learning_rate,
+    load_config,
+    save_config,
+)
+from tests.training.factory import make_config
+
+
+def test_a_file_gives_back_the_configuration(tmp_path: Path) -> None:
+    config = make_config(tmp_path / "data.yaml")
+    save_config(tmp_path / "config.yaml", config)
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+@given(
+    steps=st.integers(1, 10**7),
+    lr=st.floats(1e-6, 10),
+    low=st.floats(0.1, 1),
+    clip=st.none() | st.floats(0.1, 100),
+    prefixes=st.lists(st.text(min_size=1, max_size=5), max_size=3),
+)
+def test_any_configuration_survives_plain_values(
+    steps: int, lr: float, low: float, clip: float | None, prefixes: list[str]
+) -> None:
+    config = make_config(
+        steps=steps, optim=OptimConfig(lr=lr, clip_norm=clip), augment=AugmentConfig(crop_px=33, scale=(low, 1.5))
+    )
+    config = dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, leave_out=tuple(prefixes)))
+    assert config_from_dict(config_as_dict(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stepss": 3}, "unknown key 'stepss'; did you mean steps?"),
+        ({"optim": {"learning_rate": 1.0}}, "unknown key 'optim.learning_rate'"),
+        ({"optim": {"lr": "fast"}}, "optim.lr is 'fast', expected float"),
+        ({"optim": {"lr": float("nan")}}, "optim.lr is nan"),
+        ({"optim": {"optimizer": "adam"}}, "optim.optimizer is 'adam', expected sgd, adamw"),
+        ({"steps": True}, "steps is True, expected int"),
+        ({"steps": 0}, "steps and batch must be at least 1"),
+        ({"augment": {"scale": [1.0]}}, "augment.scale has 1 values, expected 2"),
+        ({"augment": {"scale": [2.0, 1.0]}}, "augment.scale must be two increasing numbers"),
+        ({"augment": {"flip_p": 1.5}}, "probabilities must lie in 0 to 1"),
+        ({"augment": {"rare_classes": ["Tram"]}}, "augment.rare_classes must be names"),
+        ({"augment": 3}, "augment. is 3, expected `key: value` lines"),
+        ({"loss": {"label_stride": 3}}, "loss.label_stride must be 1, 2 or 4"),
+        ({"dataset": {"description": "d", "classes": {"a": "sky", "b": "sky"}}}, "no target twice"),
+        ({"dataset": {}}, "key 'dataset.description' is missing"),
+    ],
+)
+def test_a_wrong_value_is_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_from_dict({**config_as_dict(make_config()), **change})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("- 1\n", "expected `key: value` lines"), ("a: [", "cannot be read"), ("format: 2\n", "newer MSeg Studio")],
+)
+def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"config\.yaml: .*") as caught:
+        load_config(path)
+    assert message in str(caught.value)
+
+
+def test_a_description_is_found_beside_the_configuration(tmp_path: Path) -> None:
+    save_config(tmp_path / "config.yaml", make_config("../data.yaml"))
+    assert Path(load_config(tmp_path / "config.yaml").dataset.description) == (tmp_path / "../data.yaml").resolve()
+
+
+def test_the_published_schedule() -> None:
+    optim = OptimConfig()
+    assert learning_rate(optim, step=0, steps=100) == 0.01
+    assert learning_rate(optim, step=50, steps=100) == pytest.approx(0.01 * 0.5**0.9)
+
+
+def test_a_plateau_does_not_depend_on_the_number_of_steps_before_it_falls() -> None:
+    optim = OptimConfig(schedule="plateau", fall=0.4, warmup_steps=10)
+    for step in range(60):
+        assert learning_rate(optim, step=step, steps=100) == learning_rate(optim, step=step, steps=1000)
+    assert learning_rate(optim, step=80, steps=100) == pytest.approx(0.005)
+    assert learning_rate(optim, step=4, steps=100) == pytest.approx(0.005)
+    assert not is_falling(optim, step=59, steps=100)
+    assert is_falling(optim, step=61, steps=100)
+
+
+@pytest.mark.parametrize("schedule", ["poly", "cosine", "plateau"])
+def test_rates_stay_positive_and_end_low(schedule: str) -> None:
+    optim = OptimConfig(schedule=schedule)  # type: ignore[arg-type]
+    rates = [learning_rate(optim, step=step, steps=200) for step in range(200)]
+    assert all(0 < rate <= 0.01 for rate in rates)
+    assert rates[-1] < 2e-4
+
+
+def test_every_field_is_explained() -> None:
+    """The form of the training workspace is made of these texts."""
+    source = Path(sys.modules[TrainConfig.__module__].__file__ or "").read_text(encoding="utf-8").splitlines()
+    for kind in (TrainConfig, AugmentConfig, OptimConfig):
+        for field in dataclasses.fields(kind):
+            line = next(n for n, text in enumerate(source) if text.startswith(f"    {field.name}: "))
+            assert source[line + 1].startswith('    """'), field.name
+
+
+def test_the_window_can_read_runs_without_torch() -> None:
+    code = (
+        "import sys, mseg_studio.training.config, mseg_studio.training.run_folder, mseg_studio.training.metrics_log;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mseg_studio.training.augment import MEAN_RGB, STD_RGB
+from mseg_studio.training.data import Sample, SampleSet
+from mseg_studio.training.validation import validate
+
+
+class _Threshold(nn.Module):
+    """Class 1 where red is above 100, at a quarter of the size, like a real network's logits."""
+
+    def strided_logits(self, images_NCHW: torch.Tensor) -> torch.Tensor:
+        red = images_NCHW[:, :1, ::4, ::4] * STD_RGB[0] + MEAN_RGB[0]
+        return torch.cat([100 - red, red - 100, torch.full_like(red, -1e4)], dim=1)
+
+
+def _sample(labels_HW: np.ndarray, guess_HW: np.ndarray) -> Sample:
+    pixels = np.zeros((*labels_HW.shape, 3), np.uint8)
+    pixels[..., 0] = np.where(guess_HW == 1, 200, 0)
+    return Sample("x", pixels, labels_HW.astype(np.uint8))
+
+
+def test_the_published_arithmetic() -> None:
+    guess = np.zeros((33, 41), int)
+    guess[:, 20:] = 1
+    labels = np.zeros((33, 41), int)
+    labels[:, 8:] = 1
+    labels[0] = 255
+    network = _Threshold()
+    result = validate(network, SampleSet((_sample(labels, guess),), ""), num_classes=3, precision="float32")
+    # Columns 17 to 20 lie between two logits; the line between them is crossed after column 18.
+    assert result.iou_C[0] == pytest.approx(8 / 19, abs=0.03)
+    assert result.iou_C[1] == pytest.approx(22 / 33, abs=0.03)
+    assert result.iou_C[2] == 0
+    assert result.miou == pytest.approx(result.iou_C.sum() / 3)
+    assert network.training
+
+
+def test_any_size_is_taken() -> None:
+    labels = np.ones((30, 50), int)
+    result = validate(_Threshold(), SampleSet((_sample(labels, labels),), ""), num_classes=3, precision="float32")
+    assert result.iou_C[1] == pytest.approx(1)
