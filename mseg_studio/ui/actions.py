@@ -1,0 +1,130 @@
+"""One table of everything a person can do: menus, shortcuts, the command palette and the F1 sheet are made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMenu, QMenuBar, QWidget
+
+from mseg_studio.ui.theme import Theme
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """One thing to do."""
+
+    id: str
+    text: str
+    menu: str
+    """Menu it stands in; a leading `-` before the text of the next group is made by `group`."""
+    keys: tuple[str, ...] = ()
+    icon: str = ""
+    group: int = 0
+    """Actions of another group in one menu are set apart by a line."""
+    checkable: bool = False
+    needs: str = ""
+    """What must be there: source, frame, labels, list, video, running."""
+
+
+ACTIONS: tuple[ActionSpec, ...] = (
+    ActionSpec("open_image", "Open image or video…", "File", ("Ctrl+O",), "image"),
+    ActionSpec("open_folder", "Open folder…", "File", ("Ctrl+Shift+O",), "folder"),
+    ActionSpec("open_camera", "Open camera", "File", (), "camera", needs="camera"),
+    ActionSpec("export", "Export…", "File", ("Ctrl+E",), "export", 1, needs="labels"),
+    ActionSpec("import_model", "Import a model…", "File", (), "", 2),
+    ActionSpec("settings", "Settings…", "File", ("Ctrl+,",), "settings", 3),
+    ActionSpec("quit", "Quit", "File", ("Ctrl+Q",), "", 3),
+    ActionSpec("run", "Run", "Run", ("Ctrl+R",), "run", needs="frame"),
+    ActionSpec("run_all", "Run all", "Run", ("Ctrl+Shift+R",), "", needs="list"),
+    ActionSpec("cancel", "Cancel", "Run", ("Esc",), "", needs="running"),
+    ActionSpec("fast", "Fast", "Run", (), "", 1, checkable=True),
+    ActionSpec("balanced", "Balanced", "Run", (), "", 1, checkable=True),
+    ActionSpec("paper", "Paper", "Run", (), "", 1, checkable=True),
+    ActionSpec("next", "Next item", "Go", ("D", "PgDown"), "", needs="list"),
+    ActionSpec("previous", "Previous item", "Go", ("A", "PgUp"), "", needs="list"),
+    ActionSpec("play", "Play or pause", "Go", ("K",), "play", 1, needs="video"),
+    ActionSpec("step_forward", "Next frame", "Go", (".",), "step-forward", 1, needs="video"),
+    ActionSpec("step_back", "Previous frame", "Go", (",",), "step-back", 1, needs="video"),
+    ActionSpec("fit", "Fit", "View", ("Ctrl+0",), "fit", needs="frame"),
+    ActionSpec("actual_size", "100 %", "View", ("Ctrl+1",), "", needs="frame"),
+    ActionSpec("zoom_in", "Zoom in", "View", ("Ctrl++", "Ctrl+="), "", needs="frame"),
+    ActionSpec("zoom_out", "Zoom out", "View", ("Ctrl+-",), "", needs="frame"),
+    ActionSpec("labels", "Labels", "View", ("T",), "labels", 1, checkable=True),
+    ActionSpec("contours", "Contours", "View", ("C",), "", 1, checkable=True),
+    ActionSpec("opacity_up", "More opaque", "View", ("O",), "", 1),
+    ActionSpec("opacity_down", "Less opaque", "View", ("Shift+O",), "", 1),
+    ActionSpec("show_all_classes", "Show all classes", "View", ("Shift+H",), "eye", 1, needs="labels"),
+    ActionSpec("find_class", "Find a class…", "View", ("Ctrl+K",), "search", 2),
+    ActionSpec("full_screen", "Full screen", "View", ("F11",), "", 3, checkable=True),
+    ActionSpec("palette", "Command palette…", "Help", ("Ctrl+Shift+P",), ""),
+    ActionSpec("keys", "Keys", "Help", ("F1",), "help"),
+    ActionSpec("about", "About MSeg Studio", "Help", (), "info"),
+)
+
+MENUS = ("File", "Run", "Go", "View", "Help")
+
+
+class Actions(QObject):
+    """The table's actions, alive: each calls its handler, knows whether it can be done, and carries its keys."""
+
+    def __init__(
+        self, window: QWidget, theme: Theme, handlers: Mapping[str, Callable[[], object]], *, without: frozenset[str]
+    ) -> None:
+        """`handlers` by action id; `without` are ids that make no sense on this machine. KeyError names a missing one."""
+        super().__init__(window)
+        self._theme = theme
+        self.specs = tuple(spec for spec in ACTIONS if spec.id not in without)
+        self.by_id: dict[str, QAction] = {}
+        for spec in self.specs:
+            action = QAction(spec.text, window)
+            action.setShortcuts([QKeySequence(key) for key in spec.keys])
+            action.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
+            action.setCheckable(spec.checkable)
+            handler = handlers[spec.id]
+            action.triggered.connect(lambda _checked=False, handler=handler: handler())
+            window.addAction(action)
+            self.by_id[spec.id] = action
+        theme.changed.connect(self._retint)
+        self._retint()
+
+    def __getitem__(self, action_id: str) -> QAction:
+        return self.by_id[action_id]
+
+    def fill(self, bar: QMenuBar, extra: Mapping[str, Callable[[QMenu], None]]) -> None:
+        """Build the menus; `extra` adds to a menu after the table's actions."""
+        for title in MENUS:
+            menu = bar.addMenu(title)
+            self.add_to(menu, [spec for spec in self.specs if spec.menu == title])
+            if title in extra:
+                extra[title](menu)
+
+    def add_to(self, menu: QMenu, specs: list[ActionSpec]) -> None:
+        """Add actions to a menu, groups set apart."""
+        group = None
+        for spec in specs:
+            if group is not None and spec.group != group:
+                menu.addSeparator()
+            group = spec.group
+            menu.addAction(self.by_id[spec.id])
+
+    def set_available(self, there: frozenset[str]) -> None:
+        """Enable what can be done while `there` (source, frame, labels, list, video, running) is there."""
+        for spec in self.specs:
+            self.by_id[spec.id].setEnabled(not spec.needs or spec.needs in there)
+
+    def _retint(self) -> None:
+        for spec in self.specs:
+            if spec.icon:
+                self.by_id[spec.id].setIcon(self._theme.icon(spec.icon))
+
+
+def conflicts() -> list[str]:
+    """Keys that two actions claim; empty in a sound table."""
+    owners: dict[str, list[str]] = {}
+    for spec in ACTIONS:
+        for key in spec.keys:
+            owners.setdefault(QKeySequence(key).toString(), []).append(spec.id)
+    return [f"{key}: {', '.join(ids)}" for key, ids in owners.items() if len(ids) > 1]

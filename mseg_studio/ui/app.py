@@ -1,0 +1,134 @@
+"""Build the window's objects, connect them, run. Nothing here or below imports torch: the worker does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from mseg_studio.errors import CheckpointError, ConfigError, MSegStudioError, TaxonomyError, nearest
+from mseg_studio.settings import AppSettings, load_settings
+from mseg_studio.ui.bridges import wait_for_background
+from mseg_studio.ui.main_window import MainWindow
+from mseg_studio.ui.screenshot import Screenshot
+from mseg_studio.ui.services import Services
+from mseg_studio.ui.theme import Theme
+from mseg_studio.ui.workspaces.segment.results import Choice
+from mseg_studio.ui.workspaces.segment.session import Notice, Session
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOptions:
+    """What the command line asks of the window; None leaves it to the settings."""
+
+    path: str | None = None
+    model: str | None = None
+    taxonomy: str | None = None
+    recipe: str | None = None
+    device: str | None = None
+    theme: str | None = None
+    size: tuple[int, int] | None = None
+    """Width and height of the window in pixels."""
+    screenshot: Path | None = None
+    """Save a picture of the window here when its labels are there, and exit."""
+    frame: int = 0
+    """Frame of a video to show."""
+    probe: tuple[int, int] | None = None
+    """Pixel (column, row) to pin."""
+
+
+def run_window(options: WindowOptions, make_services: Callable[[AppSettings], Services] | None = None) -> int:
+    """Open the window and run until it closes; gives the exit code.
+
+    Raises MSegStudioError in screenshot mode when what was asked for cannot be shown.
+    """
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    if not isinstance(application, QApplication):
+        raise MSegStudioError("another Qt application without windows runs in this process")
+    application.setApplicationName("MSeg Studio")
+    settings, problem = _settings(options)
+    theme = Theme(application, settings.theme)
+    services = (make_services or _real_services)(settings)
+    window = make_window(services, theme, settings, options)
+    if problem:
+        window.session.notice.emit(Notice(problem, "warning", "settings"))
+    window.show()
+    shot = Screenshot(window, options.screenshot, options.frame, options.probe) if options.screenshot else None
+    # The window is drawn before anything is started: torch takes seconds to load, in its own process.
+    QTimer.singleShot(0, lambda: _start(services, window, options, shot))
+    try:
+        code = application.exec()
+    finally:
+        close_window(services, theme, window)
+    if shot is not None and shot.problem:
+        raise MSegStudioError(shot.problem)
+    return code
+
+
+def make_window(services: Services, theme: Theme, settings: AppSettings, options: WindowOptions) -> MainWindow:
+    """The window with its session, not shown yet. Raises MSegStudioError for an unknown model or taxonomy."""
+    choice = _choice(services, settings, options)
+    session = Session(services, choice, device=options.device or settings.device)
+    window = MainWindow(services, session, theme, settings, remember=options.screenshot is None)
+    if options.size is not None:
+        window.resize(*options.size)
+    elif window.size().width() < 1000:
+        window.resize(1280, 800)
+    return window
+
+
+def close_window(services: Services, theme: Theme, window: MainWindow) -> None:
+    """End the processes and threads behind a window that has closed."""
+    window.close()
+    services.media.client.close()
+    services.inference.client.close()
+    wait_for_background()
+    theme.close()
+    window.deleteLater()
+
+
+def _start(services: Services, window: MainWindow, options: WindowOptions, shot: Screenshot | None) -> None:
+    services.media.client.start()
+    services.inference.client.start()
+    if options.path is not None:
+        window.open_path(options.path)
+    if shot is not None:
+        shot.start(expects_labels=options.path is not None)
+
+
+def _settings(options: WindowOptions) -> tuple[AppSettings, str]:
+    """Settings with the command line's wishes; a broken file gives the defaults and the reason."""
+    problem = ""
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        settings, problem = AppSettings(), f"{error}. The defaults are used."
+    wishes = {name: getattr(options, name) for name in ("theme", "recipe") if getattr(options, name) is not None}
+    return replace(settings, **wishes), problem
+
+
+def _choice(services: Services, settings: AppSettings, options: WindowOptions) -> Choice:
+    """Model, recipe and taxonomy to start with; what the settings name and is gone gives way, a typed name must be."""
+    models = {model.name: model for model in services.models()}
+    if options.model is not None and options.model not in models:
+        raise CheckpointError(f"unknown model '{options.model}'{nearest(options.model, models)}")
+    name = options.model or settings.model
+    if name not in models and models:
+        name = next(iter(models))
+    target = options.taxonomy or settings.taxonomy
+    if name in models:
+        offered = [output.name for output in services.catalog.outputs(models[name].taxonomy)]
+        if options.taxonomy is not None and target not in offered:
+            raise TaxonomyError(f"model {name} has no output '{target}'{nearest(target, offered)}")
+        target = target if target in offered else offered[0]
+    return Choice(name, settings.recipe, target)
+
+
+def _real_services(settings: AppSettings) -> Services:
+    from mseg_studio.ui.real_services import real_services
+
+    return real_services(settings)

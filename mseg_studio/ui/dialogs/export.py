@@ -1,0 +1,266 @@
+"""Write labels as files: of the picture on screen at once, of a folder or a video through the command line's own code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from mseg_studio.errors import MSegStudioError, printable
+from mseg_studio.labels import sidecar
+from mseg_studio.labels.export import ExportRequest, exporters, write_outputs
+from mseg_studio.labels.output_layout import OutputPaths
+from mseg_studio.labels.overlay import OverlayStyle
+from mseg_studio.labels.sidecar import SourceStamp
+from mseg_studio.ui.bridges import in_background
+from mseg_studio.ui.child_command import ChildCommand
+from mseg_studio.ui.widgets import Heading
+from mseg_studio.ui.workspaces.segment.estimate import counted
+from mseg_studio.ui.workspaces.segment.session import Notice, Session
+
+_DEFAULT = frozenset({"ids", "colour"})
+_OF_ALL = {
+    "ids": "Class ids (PNG with palette)",
+    "colour": "Class colours (PNG)",
+    "overlay": "Overlay on the image (PNG)",
+    "scores": "Scores (HDF5): any taxonomy later, without the network",
+    "video": "Overlay video (MP4)",
+}
+"""What `mseg-studio segment --save` takes."""
+
+
+class ExportDialog(QDialog):
+    """What, of which items, where."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None, *, opacity: float = 0.5) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Export")
+        self.setMinimumWidth(520)
+        self._session, self._opacity = session, opacity
+        self._child: ChildCommand | None = None
+        self._summary: dict[str, Any] = {}
+        self._of_one: dict[str, QCheckBox] = {}
+        self._of_all: dict[str, QCheckBox] = {}
+        self.one = QRadioButton("This frame" if self._is_video else "This image")
+        self.all = QRadioButton(self._all_text())
+        self.folder = QLineEdit(str(self._default_folder()))
+        self.folder.setAccessibleName("Folder to write into")
+        self.bar = QProgressBar()
+        self.bar.hide()
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setObjectName("dim")
+        self.message.setTextFormat(Qt.TextFormat.PlainText)
+        self._buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self.write = self._buttons.addButton("Export", QDialogButtonBox.ButtonRole.AcceptRole)
+        self.write.setObjectName("primary")
+        self._buttons.accepted.connect(self._start)
+        self._buttons.rejected.connect(self.reject)
+        self._lay_out()
+        self.one.setChecked(True)
+        self._refresh()
+
+    # -- building ------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(20, 18, 20, 16)
+        column.setSpacing(8)
+        group = QButtonGroup(self)
+        if self._can_export_all:
+            column.addWidget(Heading("Of"))
+            for radio in (self.one, self.all):
+                group.addButton(radio)
+                column.addWidget(radio)
+                radio.toggled.connect(lambda _on: self._refresh())
+            column.addSpacing(8)
+        column.addWidget(Heading("What"))
+        for name, exporter in sorted(exporters().items(), key=lambda pair: pair[0] not in _DEFAULT):
+            if name == "cityscapes-ids" and not self._has_cityscapes_classes():
+                continue
+            self._add_box(column, self._of_one, name, exporter.label)
+        for name, label in _OF_ALL.items():
+            if name != "video" or self._is_video:
+                self._add_box(column, self._of_all, name, label)
+        note = QLabel("A sidecar (JSON) with taxonomy, recipe and model is always written beside them.")
+        note.setObjectName("small")
+        column.addWidget(note)
+        column.addSpacing(8)
+        column.addWidget(Heading("Into"))
+        row = QHBoxLayout()
+        row.addWidget(self.folder, 1)
+        browse = QPushButton("Choose…")
+        browse.clicked.connect(self._browse)
+        row.addWidget(browse)
+        column.addLayout(row)
+        column.addSpacing(6)
+        column.addWidget(self.bar)
+        column.addWidget(self.message)
+        column.addWidget(self._buttons)
+        self.folder.textChanged.connect(lambda _text: self._refresh())
+
+    def _add_box(self, column: QVBoxLayout, boxes: dict[str, QCheckBox], name: str, label: str) -> None:
+        box = QCheckBox(label)
+        box.setChecked(name in _DEFAULT)
+        box.toggled.connect(lambda _on: self._refresh())
+        boxes[name] = box
+        column.addWidget(box)
+
+    # -- what is chosen ------------------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """Outputs that are ticked."""
+        boxes = self._of_all if self.all.isChecked() else self._of_one
+        return [name for name, box in boxes.items() if box.isChecked()]
+
+    def tick(self, *names: str) -> None:
+        """Tick exactly these outputs."""
+        for boxes in (self._of_one, self._of_all):
+            for name, box in boxes.items():
+                box.setChecked(name in names)
+
+    @property
+    def _is_video(self) -> bool:
+        source = self._session.source
+        return source is not None and source.kind == "video"
+
+    @property
+    def _can_export_all(self) -> bool:
+        source = self._session.source
+        return source is not None and source.count > 1 and source.kind in ("folder", "video")
+
+    def _all_text(self) -> str:
+        source = self._session.source
+        count = source.count if source is not None else 0
+        return f"All {counted(count, 'frame' if self._is_video else 'image')}"
+
+    def _default_folder(self) -> Path:
+        source = self._session.source
+        return Path(source.path).parent / "segmented" if source is not None else Path("segmented")
+
+    def _has_cityscapes_classes(self) -> bool:
+        from mseg_studio.labels.exporters.cityscapes_ids import LABEL_IDS
+
+        result = self._session.result
+        return result is not None and set(result.labels.taxonomy.names) <= set(LABEL_IDS)
+
+    def _refresh(self) -> None:
+        every = self.all.isChecked()
+        for boxes, shown in ((self._of_one, not every), (self._of_all, every)):
+            for box in boxes.values():
+                box.setVisible(shown)
+        busy = self._child is not None
+        self.write.setEnabled(bool(self.names()) and bool(self.folder.text().strip()) and not busy)
+
+    def _browse(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Write into", self.folder.text())
+        if path:
+            self.folder.setText(path)
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self.all.isChecked():
+            self._start_all()
+        else:
+            self._write_one()
+
+    def _write_one(self) -> None:
+        session, names, folder = self._session, self.names(), Path(self.folder.text().strip())
+        result, shown, index = session.result, session.shown, session.index
+        if result is None or shown is None:
+            return
+        key = session.key_of(index)
+        stem = f"{Path(key.path).stem}_{index:06d}" if self._is_video else Path(key.path).stem
+        request = ExportRequest(result.labels, shown.frame, replace(OverlayStyle(), opacity=self._opacity))
+
+        def work() -> list[Path]:
+            known = sidecar.build(result.labels, result.sidecar, source=SourceStamp.of(key.path))
+            return write_outputs(OutputPaths(folder / stem), names, request, known)
+
+        self.write.setEnabled(False)
+        self.message.setText("Writing…")
+        in_background(self, work, lambda written: self._on_written(index, written), failed=self._on_failed)
+
+    def _on_written(self, index: int, written: list[Path]) -> None:
+        self._session.mark_exported(index)
+        text = f"{counted(len(written), 'file')} written: {printable(str(written[0]))}"
+        self._session.notice.emit(Notice(text, "info", "export"))
+        self.accept()
+
+    def _on_failed(self, error: MSegStudioError) -> None:
+        self.message.setText(str(error))
+        self._refresh()
+
+    def arguments(self) -> list[str]:
+        """The command line that exports everything."""
+        choice, source = self._session.choice, self._session.source
+        inputs = [] if source is None else [source.path]
+        if source is not None and source.kind == "folder" and not Path(source.path).is_dir():
+            inputs = list(source.items)
+        return [
+            "segment",
+            *inputs,
+            *("--output", self.folder.text().strip()),
+            *("--model", choice.model),
+            *("--taxonomy", choice.target),
+            *("--recipe", choice.recipe),
+            *("--device", self._session.device),
+            *("--save", ",".join(self.names())),
+            "--json",
+        ]
+
+    def _start_all(self) -> None:
+        self._child = ChildCommand(self.arguments(), self)
+        self._child.told.connect(self._on_told)
+        self._child.finished.connect(self._on_finished)
+        source = self._session.source
+        self.bar.setRange(0, source.count if source is not None else 0)
+        self.bar.setValue(0)
+        self.bar.show()
+        self.message.setText("Starting…")
+        self._refresh()
+        self._child.start()
+
+    def _on_told(self, line: dict[str, Any]) -> None:
+        if "summary" in line:
+            self._summary = line["summary"]
+            return
+        self.bar.setValue(min(self.bar.maximum(), self.bar.value() + 1))
+        name = Path(str(line.get("source") or line.get("file") or "")).name
+        self.message.setText(printable(f"{self.bar.value()} / {self.bar.maximum()}  {name}"))
+
+    def _on_finished(self, good: bool, message: str) -> None:
+        self._child = None
+        self.bar.hide()
+        counts = ", ".join(f"{number} {word}" for word, number in self._summary.items() if isinstance(number, int))
+        if good:
+            text = f"Exported into {printable(self.folder.text())}: {counts or 'done'}."
+            self._session.notice.emit(Notice(text, "info", "export"))
+            self.accept()
+            return
+        self.message.setText(f"{counts}. {message}" if counts else message)
+        self._refresh()
+
+    def reject(self) -> None:
+        """Stop what is written for all items, and close; files that are complete stay."""
+        if self._child is not None:
+            self._child.end()
+        super().reject()

@@ -1,0 +1,75 @@
+"""What the window is built on, handed to it from outside: worker clients and the lists of what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
+from mseg_studio.taxonomy.projection import Links
+from mseg_studio.ui.bridges import InferenceBridge, MediaBridge
+from mseg_studio.ui.workspaces.segment.estimate import Predict
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """One installed model, as the window needs it."""
+
+    name: str
+    taxonomy: str
+    num_classes: int
+    base_size: int
+    crop_px: int
+    trained_classes: tuple[str, ...] = ()
+    """Names of the classes the weights know; empty when they know all."""
+    bundled: bool = False
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the window must say that it knows only part of its taxonomy."""
+        return 0 < len(self.trained_classes) < self.num_classes
+
+
+class OutputChoice(Protocol):
+    """An output taxonomy of a model, as taxonomy/catalog.py lists it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the taxonomy."""
+
+    @property
+    def links(self) -> Links:
+        """Whether the published links are exact or approximate."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+
+    @property
+    def note(self) -> str:
+        """A sentence for the tooltip."""
+
+
+class TaxonomyList(Protocol):
+    """What the window asks of taxonomy/catalog.py."""
+
+    def taxonomy(self, name: str) -> Taxonomy:
+        """The taxonomy of this name; raises TaxonomyError."""
+
+    def outputs(self, source: str) -> Sequence[OutputChoice]:
+        """Output taxonomies of a model in `source`, itself first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything outside the window."""
+
+    media: MediaBridge
+    inference: InferenceBridge
+    catalog: TaxonomyList
+    models: Callable[[], Sequence[ModelChoice]]
+    predict: Predict
+    search: Callable[[Taxonomy, str, int], list[ClassInfo]]
+    cameras: Callable[[], Sequence[str]] = field(default=tuple)
+    """Sources to open as a camera; empty where there is none."""

@@ -1,0 +1,63 @@
+"""The status bar: file, size, zoom and recipe at the left; progress with time left and Cancel at the right."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QStatusBar, QWidget
+
+from mseg_studio.progress import Progress
+from mseg_studio.ui.widgets import ElidedLabel
+from mseg_studio.ui.workspaces.segment.estimate import short_duration
+
+
+class StatusLine(QStatusBar):
+    """Facts and progress."""
+
+    cancel_clicked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizeGripEnabled(False)
+        self.facts = ElidedLabel()
+        self.what = QLabel()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedWidth(140)
+        self.bar.setAccessibleName("Progress")
+        self.stop = QPushButton("Cancel")
+        self.stop.setObjectName("link")
+        self.stop.setAccessibleName("Cancel what is running")
+        self.stop.clicked.connect(self.cancel_clicked)
+        self._busy = QWidget()
+        row = QHBoxLayout(self._busy)
+        row.setContentsMargins(0, 0, 12, 0)
+        row.setSpacing(10)
+        for widget in (self.what, self.bar, self.stop):
+            row.addWidget(widget)
+        line = QWidget()
+        whole = QHBoxLayout(line)
+        whole.setContentsMargins(12, 0, 0, 0)
+        whole.setSpacing(16)
+        whole.addWidget(self.facts, 1)
+        whole.addWidget(self._busy)
+        self.addWidget(line, 1)
+        self.setFixedHeight(28)
+        self.show_progress(None)
+
+    def show_facts(self, facts: list[str]) -> None:
+        """Say what is on screen."""
+        self.facts.setText("      ".join(facts))
+
+    def show_progress(self, progress: Progress | None) -> None:
+        """Say how far the work is; None takes the bar away."""
+        self._busy.setVisible(progress is not None)
+        if progress is None:
+            return
+        words = [progress.what]
+        if progress.total:
+            words.append(f"{progress.done} / {progress.total}")
+        if progress.seconds_left is not None and progress.seconds_left >= 0.5:
+            words.append(f"{short_duration(progress.seconds_left)} left")
+        self.what.setText(" · ".join(filter(None, words)))
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)

@@ -1,0 +1,90 @@
+"""Plays a video at its own pace. Frames without labels are waited for when a run is short, so labels play along."""
+
+from __future__ import annotations
+
+import bisect
+import time
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from mseg_studio.ui.workspaces.segment.session import AUTO_SECONDS, Session
+
+WAIT_SECONDS = 1.5
+"""A frame whose run costs more is played bare."""
+
+
+class Player(QObject):
+    """Moves the session from frame to frame; each next frame is asked for when the one before has settled."""
+
+    playing_changed = Signal(bool)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._timer = QTimer(self, singleShot=True)
+        self._timer.timeout.connect(self._advance)
+        self._playing = False
+        self._start_s = 0.0
+        self._start_index = 0
+        session.settled.connect(self._on_settled)
+        session.source_changed.connect(lambda _source: self.stop())
+
+    @property
+    def playing(self) -> bool:
+        """Whether the video runs."""
+        return self._playing
+
+    def toggle(self) -> None:
+        """Play or pause; at the end, from the start."""
+        source = self._session.source
+        if self._playing:
+            self.stop()
+        elif source is not None and len(source.timestamps_s) > 1:
+            self._playing = True
+            self._session.auto_seconds = WAIT_SECONDS
+            self.playing_changed.emit(True)
+            if self._session.index >= source.count - 1:
+                self._restart_clock(0)
+                self._session.go(0)
+            else:
+                self._restart_clock(self._session.index)
+                self._on_settled()
+
+    def stop(self) -> None:
+        """Pause."""
+        if self._playing:
+            self._playing = False
+            self._session.auto_seconds = AUTO_SECONDS
+            self._timer.stop()
+            self.playing_changed.emit(False)
+
+    def _restart_clock(self, index: int) -> None:
+        self._start_s, self._start_index = time.monotonic(), index
+
+    def _on_settled(self) -> None:
+        source = self._session.source
+        if not self._playing or source is None:
+            return
+        index = self._session.index
+        if index + 1 >= source.count:
+            self.stop()
+            return
+        due_s = self._start_s + source.timestamps_s[index + 1] - source.timestamps_s[self._start_index]
+        wait_s = due_s - time.monotonic()
+        if wait_s < -0.25:
+            # Frames take longer than they last: go on from here instead of racing after the clock.
+            self._restart_clock(index)
+            wait_s = 0.0
+        self._timer.start(max(0, round(wait_s * 1000)))
+
+    def _advance(self) -> None:
+        source = self._session.source
+        if source is None or not self._playing:
+            return
+        session = self._session
+        wanted = session.index + 1
+        clock_s = source.timestamps_s[self._start_index] + time.monotonic() - self._start_s
+        on_time = bisect.bisect_right(source.timestamps_s, clock_s) - 1
+        if on_time > wanted and session.has_labels(wanted) and session.has_labels(min(on_time, source.count - 1)):
+            wanted = min(on_time, source.count - 1)
+        session.go(wanted)

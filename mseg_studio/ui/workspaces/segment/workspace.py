@@ -1,0 +1,352 @@
+"""The Segment workspace: its parts put together and kept in step with the session."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PySide6.QtCore import QEvent, QObject, QTimer, Signal
+from PySide6.QtGui import QImage, QPixmap
+from PySide6.QtWidgets import QMenu, QStackedLayout, QVBoxLayout, QWidget
+
+from mseg_studio.inference.events import EngineReady, ProbeReady
+from mseg_studio.media.events import SourceInfo, ThumbnailReady
+from mseg_studio.progress import Progress
+from mseg_studio.taxonomy.palette import color_table
+from mseg_studio.ui.bridges import ShownFrame
+from mseg_studio.ui.canvas.canvas import Canvas
+from mseg_studio.ui.canvas.layers import LabelLayer
+from mseg_studio.ui.services import ModelChoice, Services
+from mseg_studio.ui.theme import Theme
+from mseg_studio.ui.workspaces.segment.classes_panel import ClassesPanel
+from mseg_studio.ui.workspaces.segment.controls_bar import ControlsBar
+from mseg_studio.ui.workspaces.segment.empty_state import EmptyState
+from mseg_studio.ui.workspaces.segment.files_panel import THUMBNAIL_PX, FilesPanel
+from mseg_studio.ui.workspaces.segment.layers_bar import LayersBar
+from mseg_studio.ui.workspaces.segment.message_bar import MessageBar
+from mseg_studio.ui.workspaces.segment.player import Player
+from mseg_studio.ui.workspaces.segment.probe_panel import ProbePanel
+from mseg_studio.ui.workspaces.segment.results import Result
+from mseg_studio.ui.workspaces.segment.session import Session
+from mseg_studio.ui.workspaces.segment.transport_bar import TransportBar
+
+_PROBE_MS = 40
+"""Time between two questions about the pixel under a moving mouse."""
+
+
+class SegmentWorkspace(QObject):
+    """Owns the widgets; the window places them."""
+
+    state_changed = Signal()
+    """Something the window's actions and status bar show."""
+
+    def __init__(self, services: Services, session: Session, theme: Theme, open_menu: QMenu, *, opacity: float) -> None:
+        super().__init__()
+        self._services = services
+        self.session = session
+        self.player = Player(session)
+        self.opacity = opacity
+        self.progress: Progress | None = None
+        self._hovered: tuple[int, int] | None = None
+        self._pinned: tuple[int, int] | None = None
+        self._layer: LabelLayer | None = None
+        self.controls = ControlsBar(theme, open_menu)
+        self.canvas = Canvas(theme)
+        self.empty = EmptyState(theme, has_camera=bool(services.cameras()))
+        self.layers = LayersBar(self.canvas)
+        self.messages = MessageBar(theme)
+        self.transport = TransportBar(theme)
+        self.files = FilesPanel(theme)
+        self.classes = ClassesPanel(theme, services.search)
+        self.probe = ProbePanel(theme)
+        self.centre = self._make_centre()
+        self._probe_timer = QTimer(self, interval=_PROBE_MS, singleShot=True)
+        self._probe_timer.timeout.connect(self._ask_probe)
+        self._connect_session()
+        self._connect_widgets()
+        self.layers.set_opacity(opacity)
+        self.refresh_models()
+        self._on_source(None)
+
+    def _make_centre(self) -> QWidget:
+        centre = QWidget()
+        column = QVBoxLayout(centre)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.messages)
+        stack_widget = QWidget()
+        self._stack = QStackedLayout(stack_widget)
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(self.canvas)
+        column.addWidget(stack_widget, 1)
+        column.addWidget(self.transport)
+        self.canvas.installEventFilter(self)
+        return centre
+
+    def _connect_session(self) -> None:
+        session = self.session
+        session.source_changed.connect(self._on_source)
+        session.moved.connect(self._on_moved)
+        session.frame_changed.connect(self._on_frame)
+        session.result_changed.connect(self._on_result)
+        session.item_changed.connect(self._on_item)
+        session.choice_changed.connect(self._on_choice)
+        session.progress_changed.connect(self._on_progress)
+        session.notice.connect(self.messages.take)
+        session.engine_changed.connect(self._on_engine)
+        session.probed.connect(self._on_probed)
+        session.thumbnail_ready.connect(self._on_thumbnail)
+        session.settled.connect(self._refresh_run)
+
+    def _connect_widgets(self) -> None:
+        session, controls = self.session, self.controls
+        controls.model_chosen.connect(lambda name: session.choose(model=name))
+        controls.recipe_chosen.connect(lambda name: session.choose(recipe=name))
+        controls.target_chosen.connect(lambda name: session.choose(target=name))
+        controls.run_clicked.connect(session.run)
+        controls.cancel_clicked.connect(self.cancel)
+        self.files.chosen.connect(session.go)
+        self.files.thumbnail_wanted.connect(lambda path: self._services.media.client.thumbnail(path, THUMBNAIL_PX))
+        self.classes.visibility_changed.connect(self._recolor)
+        self.layers.labels_toggled.connect(lambda _on: self._show_layers())
+        self.layers.contours_toggled.connect(lambda _on: self._show_layers())
+        self.layers.opacity_changed.connect(self._on_opacity)
+        self.canvas.hovered.connect(self._on_hover)
+        self.canvas.pinned.connect(self._on_pin)
+        self.canvas.zoom_changed.connect(lambda _scale: self.state_changed.emit())
+        self.transport.play_clicked.connect(self.player.toggle)
+        self.transport.step_asked.connect(self.step)
+        self.transport.seek_asked.connect(self.seek)
+        self.transport.run_all_clicked.connect(self.run_all)
+        self.player.playing_changed.connect(self.transport.show_playing)
+        self.player.playing_changed.connect(lambda _playing: self.state_changed.emit())
+
+    # -- what a person does --------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Stop playing and running."""
+        self.player.stop()
+        self.session.cancel()
+
+    def run_all(self) -> None:
+        """Segment everything that is open."""
+        self.player.stop()
+        self.session.run_all()
+
+    def step(self, by: int) -> None:
+        """Pause and move by some items."""
+        self.player.stop()
+        self.session.go(self.session.index + by)
+
+    def seek(self, index: int) -> None:
+        """Pause and go to a frame."""
+        self.player.stop()
+        self.session.go(index)
+
+    def toggle_labels(self) -> None:
+        """Show or hide the labels."""
+        self.layers.labels.toggle()
+
+    def toggle_contours(self) -> None:
+        """Show or hide the contours."""
+        self.layers.contours.toggle()
+
+    def nudge_opacity(self, by: float) -> None:
+        """Make the labels more or less opaque."""
+        self.layers.set_opacity(min(1.0, max(0.0, round(self.opacity + by, 2))))
+
+    def pin(self, pixel: tuple[int, int] | None) -> None:
+        """Keep showing this pixel, until a click outside or another picture."""
+        self._on_pin(pixel)
+
+    def refresh_models(self) -> None:
+        """Read again which models are installed."""
+        models = self._services.models()
+        choice = self.session.choice
+        self.controls.show_models(models, choice.model)
+        self.controls.show_recipe(choice.recipe)
+        self._refresh_targets()
+
+    def model(self) -> ModelChoice | None:
+        """The chosen model, None when it is not installed."""
+        return next((m for m in self._services.models() if m.name == self.session.choice.model), None)
+
+    def available(self) -> frozenset[str]:
+        """What is there for actions to work on."""
+        session = self.session
+        there = {"camera"} if self._services.cameras() else set()
+        if session.source is not None:
+            there.add("source")
+            if session.source.count > 1:
+                there |= {"list"} | ({"video"} if session.source.timestamps_s else set())
+        if session.shown is not None:
+            there.add("frame")
+        if session.result is not None:
+            there.add("labels")
+        if session.running or self.player.playing:
+            there.add("running")
+        return frozenset(there)
+
+    # -- what the session says -----------------------------------------------------------------------------------
+
+    def _on_source(self, source: SourceInfo | None) -> None:
+        is_video = source is not None and bool(source.timestamps_s)
+        self.transport.setVisible(is_video)
+        self.files.set_paths(source.items if source is not None else ())
+        if source is not None and is_video:
+            self.transport.set_video(source.timestamps_s, self.session.has_labels)
+        self._stack.setCurrentWidget(self.canvas if source is not None else self.empty)
+        self._pinned = None
+        self.state_changed.emit()
+
+    def _on_moved(self, index: int) -> None:
+        self.files.select(index)
+        self.transport.show_position(index)
+        self.state_changed.emit()
+
+    def _on_frame(self, shown: ShownFrame | None) -> None:
+        self._layer = None
+        self.canvas.set_picture(None if shown is None else shown.picture)
+        if shown is None:
+            self.probe.clear()
+        self.controls.show_cost(self.session.estimate())
+        self._refresh_run()
+
+    def _on_result(self, result: Result | None) -> None:
+        self._layer = None if result is None else LabelLayer(result.labels)
+        self.canvas.set_labels(self._layer)
+        self.classes.set_result(result)
+        self._recolor()
+        self._show_pixel()
+        self._show_labelled_thumbnail(result)
+        self.layers.setVisible(result is not None)
+        self._place_layers()
+        self.controls.show_cost(self.session.estimate())
+        self._refresh_run()
+
+    def _on_item(self, index: int) -> None:
+        source = self.session.source
+        if source is not None and source.items:
+            self.files.files.set_state(index, self.session.state_of(index))
+        elif source is not None:
+            self.transport.refresh_done()
+        self._refresh_run()
+
+    def _on_choice(self) -> None:
+        choice = self.session.choice
+        self.controls.model_box.setCurrentText(choice.model)
+        self.controls.show_recipe(choice.recipe)
+        self._refresh_targets()
+        self.files.files.forget_states()
+        self.transport.refresh_done()
+        self.controls.show_cost(self.session.estimate())
+        self.state_changed.emit()
+
+    def _on_progress(self, progress: Progress | None) -> None:
+        self.progress = progress
+        self._refresh_run()
+
+    def _on_engine(self, engine: EngineReady | None) -> None:
+        self.controls.show_engine(engine, stopped=engine is None)
+
+    def _on_thumbnail(self, ready: ThumbnailReady) -> None:
+        self.files.set_thumbnail(ready.path, _pixmap(ready.pixels_HW3))
+
+    def _refresh_targets(self) -> None:
+        model = self.model()
+        if model is not None:
+            outputs = self._services.catalog.outputs(model.taxonomy)
+            self.controls.show_targets(outputs, self.session.choice.target)
+            self.classes.set_taxonomy(self._services.catalog.taxonomy(self.session.choice.target))
+
+    def _refresh_run(self) -> None:
+        session = self.session
+        can_run = session.shown is not None and self.model() is not None
+        self.controls.show_running(session.running, can_run=can_run)
+        self.controls.export_button.setEnabled(session.result is not None)
+        self.transport.run_all.setEnabled(session.batch is None)
+        self.state_changed.emit()
+
+    def _show_labelled_thumbnail(self, result: Result | None) -> None:
+        source, shown = self.session.source, self.session.shown
+        if source is None or shown is None or result is None or not source.items:
+            return
+        step = max(1, max(shown.frame.height, shown.frame.width) // THUMBNAIL_PX)
+        ids_HW = result.labels.ids_HW[::step, ::step]
+        table = color_table(result.labels.taxonomy)
+        colors = table[ids_HW]
+        rgb_HW3 = np.stack([(colors >> shift) & 255 for shift in (16, 8, 0)], axis=-1)
+        mixed = (shown.frame.pixels_HW3[::step, ::step].astype(np.uint16) + rgb_HW3) // 2
+        self.files.set_thumbnail(source.items[self.session.index], _pixmap(mixed.astype(np.uint8)))
+
+    # -- colours and layers --------------------------------------------------------------------------------------
+
+    def _recolor(self) -> None:
+        if self._layer is not None:
+            taxonomy = self._layer.labels.taxonomy
+            table = color_table(taxonomy, hidden=self.classes.visibility.hidden_ids(taxonomy))
+            self.canvas.set_colors(table, self.opacity)
+
+    def _on_opacity(self, opacity: float) -> None:
+        self.opacity = opacity
+        self._recolor()
+
+    def _show_layers(self) -> None:
+        self.canvas.show_layers(labels=self.layers.labels.isChecked(), contours=self.layers.contours.isChecked())
+        self.state_changed.emit()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Keep the layers bar at the top of the canvas."""
+        if event.type() == QEvent.Type.Resize:
+            self._place_layers()
+        return False
+
+    def _place_layers(self) -> None:
+        size = self.layers.sizeHint()
+        self.layers.setGeometry(max(0, (self.canvas.width() - size.width()) // 2), 12, size.width(), size.height())
+
+    # -- the pixel under the mouse -------------------------------------------------------------------------------
+
+    def _on_hover(self, pixel: tuple[int, int] | None) -> None:
+        self._hovered = pixel
+        self._show_pixel()
+
+    def _on_pin(self, pixel: tuple[int, int] | None) -> None:
+        self._pinned = None if pixel == self._pinned else pixel
+        self.canvas.set_cross(self._pinned)
+        self._show_pixel()
+
+    def _show_pixel(self) -> None:
+        result = self.session.result
+        pixel = self._hovered or self._pinned
+        model = self.model()
+        if pixel is None or result is None or model is None:
+            self.probe.clear()
+            return
+        height, width = result.labels.ids_HW.shape
+        if pixel[0] >= width or pixel[1] >= height:
+            return
+        taxonomy = result.labels.taxonomy
+        info = taxonomy.get(int(result.labels.ids_HW[pixel[1], pixel[0]]))
+        self.probe.show_pixel(pixel, info, taxonomy, model.taxonomy, hint=self._probe_hint())
+        if not self._probe_timer.isActive():
+            self._probe_timer.start()
+
+    def _probe_hint(self) -> str:
+        return "" if self.session.can_probe() else "Press Run to see the probabilities of this picture."
+
+    def _ask_probe(self) -> None:
+        pixel = self._hovered or self._pinned
+        if pixel is not None:
+            self.session.probe(*pixel)
+
+    def _on_probed(self, answer: ProbeReady) -> None:
+        self.probe.show_answer(answer)
+        pixel = self._hovered or self._pinned
+        if pixel is not None and pixel != (answer.x, answer.y):
+            self._probe_timer.start()
+
+
+def _pixmap(pixels_HW3: npt.NDArray[np.uint8]) -> QPixmap:
+    pixels_HW3 = np.ascontiguousarray(pixels_HW3)
+    height, width, _ = pixels_HW3.shape
+    return QPixmap.fromImage(QImage(pixels_HW3.data, width, height, width * 3, QImage.Format.Format_RGB888))
