@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import yaml
 
+from mseg_studio.datasets.description import load_dataset
 from mseg_studio.errors import DatasetError
+from mseg_studio.media.image import read_image
+from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.training.augment import IGNORE
 from mseg_studio.training.config import DatasetConfig
 
@@ -45,37 +47,41 @@ class SampleSet:
 
 
 def load_samples(config: DatasetConfig, *, split: str, leave_out: tuple[str, ...] = ()) -> SampleSet:
-    """Decode a split. Raises DatasetError naming the file."""
-    path = Path(config.description)
-    raw = yaml.safe_load(path.read_text())
-    part = raw["splits"][split]
-    images, labels = path.parent / part["images"], path.parent / part["labels"]
-    table = _label_table(raw["id_map"], config.classes, path)
+    """Decode a split, without the images whose file name starts with one of `leave_out`.
+
+    Raises ConfigError, TaxonomyError, DatasetError and ImageReadError, each naming the file.
+    """
+    dataset = load_dataset(Path(config.description))
+    table = _head_rows(dataset.taxonomy, config.classes)
     digest, samples = hashlib.sha256(), []
-    for image in sorted(images.glob("*" + part["image_suffix"])):
-        if leave_out and image.name.startswith(leave_out):
+    for pair in dataset.pairs(split):
+        if leave_out and pair.image.name.startswith(leave_out):
             continue
-        label = labels / (image.name.removesuffix(part["image_suffix"]) + part["label_suffix"])
-        image_bytes, label_bytes = image.read_bytes(), label.read_bytes()
-        for piece in (image.name.encode(), image_bytes, label_bytes):
+        for piece in (pair.image.name.encode(), _read(pair.image), _read(pair.label)):
             digest.update(hashlib.sha256(piece).digest())
-        bgr = cv2.imdecode(np.frombuffer(image_bytes, np.uint8), cv2.IMREAD_COLOR)
-        ids = cv2.imdecode(np.frombuffer(label_bytes, np.uint8), cv2.IMREAD_UNCHANGED)
-        if bgr is None or ids is None or ids.shape != bgr.shape[:2]:
-            raise DatasetError("image and label do not match or cannot be read", path=image)
-        samples.append(Sample(image.name, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), table[ids]))
+        pixels_HW3, ids_HW = read_image(pair.image).pixels_HW3, dataset.label_ids(pair).ids_HW
+        if ids_HW.shape != pixels_HW3.shape[:2]:
+            raise DatasetError(f"labels are {_size(ids_HW)}, the image is {_size(pixels_HW3)}", path=pair.label)
+        samples.append(Sample(pair.image.name, pixels_HW3, table[ids_HW]))
     if not samples:
-        raise DatasetError(f"split '{split}' has no images", path=path)
+        raise DatasetError(f"split '{split}' has no images that are not left out", path=config.description)
     return SampleSet(tuple(samples), digest.hexdigest())
 
 
-def _label_table(id_map: Mapping[int, str], classes: Mapping[str, str], path: Path) -> npt.NDArray[np.uint8]:
-    names = list(classes)
-    table = np.full(256, IGNORE, np.uint8)
-    for file_id, name in id_map.items():
-        if name in classes:
-            table[int(file_id)] = names.index(name)
-    missing = set(names) - set(id_map.values())
-    if missing:
-        raise DatasetError(f"the dataset has no class {', '.join(sorted(missing))}", path=path)
+def _head_rows(taxonomy: Taxonomy, classes: Mapping[str, str]) -> npt.NDArray[np.uint8]:
+    """Table from ids of the dataset's taxonomy to rows of the head; 255 for classes that are not trained."""
+    table = np.full(65536, IGNORE, np.uint8)
+    for row, name in enumerate(classes):
+        table[taxonomy.id_of(name)] = row
     return table
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"cannot be read: {error.strerror}", path=path) from error
+
+
+def _size(array: npt.NDArray[Any]) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"

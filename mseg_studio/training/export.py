@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mseg_studio.errors import CheckpointError, ConfigError, MSegStudioError
 from mseg_studio.networks.card import CARD_FILE, WEIGHTS_FILE, Metric, ModelCard, write_card
-from mseg_studio.storage import atomic_path, sha256_file
+from mseg_studio.storage import sha256_file, write_atomic
 from mseg_studio.taxonomy.catalog import default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.training.checkpoint import RunState, load_checkpoint, load_newest
@@ -57,8 +57,7 @@ def export_model(run: Path, destination: Path, *, checkpoint: str = "best", text
     tensors = full_head(state.average or state.network, config=config, taxonomy=taxonomy)
     destination.mkdir(parents=True, exist_ok=True)
     weights = destination / WEIGHTS_FILE
-    with atomic_path(weights) as temporary:
-        save_file({key: _half(key, value) for key, value in tensors.items()}, temporary)
+    write_atomic(weights, save({key: _half(key, value) for key, value in tensors.items()}))
     card = ModelCard(
         name=config.name,
         network=config.network,

@@ -23,6 +23,7 @@ from mseg_studio.training.config import (
     MAY_CHANGE_ON_RESUME,
     TrainConfig,
     config_as_dict,
+    config_from_dict,
     is_falling,
     learning_rate,
 )
@@ -150,8 +151,8 @@ class TrainLoop:
     def _validate(self) -> None:
         names = list(self._config.dataset.classes)
         with self._average.applied(self._network):
-            result = validate(self._network, self._val, num_classes=len(names), precision=self._config.precision)
-        iou = dict(zip(names, (round(float(value), 5) for value in result.iou_C), strict=True))
+            result = validate(self._network, self._val, classes=names, precision=self._config.precision)
+        iou = {name: round(value, 5) for name, value in result.iou.items()}
         self._write("validation", miou=round(result.miou, 5), iou=iou)
         if self.best is None or result.miou > self.best["miou"]:
             self.best = {"miou": round(result.miou, 5), "step": self.step, "checkpoint": "best"}
@@ -235,8 +236,10 @@ def _loss_weights(config: TrainConfig, data: SampleSet) -> Tensor | None:
 
 def _check_same_run(state: RunState, config: TrainConfig, data: SampleSet) -> None:
     """Raise ConfigError when the checkpoint belongs to another configuration or other data."""
-    now = config_as_dict(config)
-    changed = [key for key in now if key not in MAY_CHANGE_ON_RESUME and now[key] != state.config.get(key)]
+    now, then = config_as_dict(config), config_as_dict(config_from_dict(state.config))
+    for values in (now, then):
+        values["dataset"]["description"] = ""  # the data may move: their hash says whether they are the same
+    changed = [key for key in now if key not in MAY_CHANGE_ON_RESUME and now[key] != then[key]]
     if changed:
         raise ConfigError(f"{', '.join(changed)} changed since the last checkpoint; start a new run for that")
     if state.data_sha256 != data.sha256:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,44 +10,32 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mseg_studio.training.augment import IGNORE, MEAN_RGB, STD_RGB
+from mseg_studio.evaluation.confusion import ConfusionMatrix
+from mseg_studio.evaluation.metrics import Metrics, metrics
+from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
+from mseg_studio.training.augment import MEAN_RGB, STD_RGB
 from mseg_studio.training.config import TrainPrecision
 from mseg_studio.training.data import SampleSet
 
 
-@dataclass(frozen=True, slots=True)
-class ValidationResult:
-    """Intersection over union by row of the head, by the published arithmetic: I / (U + 1e-10), absent is 0."""
-
-    iou_C: npt.NDArray[np.float64]
-
-    @property
-    def miou(self) -> float:
-        """Mean over the classes."""
-        return float(self.iou_C.mean())
-
-
 @torch.inference_mode()
-def validate(network: nn.Module, data: SampleSet, *, num_classes: int, precision: TrainPrecision) -> ValidationResult:
-    """Score `network` (its weights as they are) on whole images of a split."""
+def validate(network: nn.Module, data: SampleSet, *, classes: Sequence[str], precision: TrainPrecision) -> Metrics:
+    """Score `network` (its weights as they are) on whole images of a split; `classes` names the rows of its head."""
+    head = Taxonomy("head", tuple(ClassInfo(row, name, (0, 0, 0)) for row, name in enumerate(classes)))
     was_training = network.training
     network.eval()
-    counts = np.zeros(num_classes * num_classes, np.int64)
+    matrix = ConfusionMatrix.empty(head)
     for sample in data.samples:
         height, width = sample.labels_HW.shape
         images = _padded(sample.pixels_HW3)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             strided = network.strided_logits(images)  # type: ignore[operator]
         logits = functional.interpolate(strided.float(), size=images.shape[-2:], mode="bilinear", align_corners=True)
-        predicted = logits[0].argmax(dim=0).numpy()[:height, :width]
-        valid = sample.labels_HW != IGNORE
-        pairs = sample.labels_HW[valid].astype(np.int64) * num_classes + predicted[valid]
-        counts += np.bincount(pairs, minlength=len(counts))
+        rows = logits[0, :, :height, :width].argmax(dim=0).to(torch.uint8).numpy()
+        matrix += ConfusionMatrix.of(LabelMap(sample.labels_HW, head), LabelMap(rows, head))
     network.train(was_training)
-    confusion = counts.reshape(num_classes, num_classes)
-    intersection = confusion.diagonal()
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
-    return ValidationResult(intersection / (union + 1e-10))
+    return metrics(matrix)
 
 
 def _padded(pixels_HW3: npt.NDArray[np.uint8]) -> torch.Tensor:

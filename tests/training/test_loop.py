@@ -143,6 +143,16 @@ def test_other_data_is_another_run(tmp_path: Path) -> None:
         _train(folder)
 
 
+def test_data_may_move(tmp_path: Path) -> None:
+    config = make_config(make_dataset(tmp_path / "here"), steps=2)
+    folder = RunFolder.create(tmp_path / "run", config)
+    _train(folder)
+    (tmp_path / "here").rename(tmp_path / "there")
+    dataset = dataclasses.replace(config.dataset, description=str(tmp_path / "there" / "data.yaml"))
+    with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
+        assert TrainLoop(folder, dataclasses.replace(config, dataset=dataset), log=log).step == 2
+
+
 def test_a_loss_that_is_no_number_stops_the_run_with_the_last_good_weights(tmp_path: Path, description: Path) -> None:
     config = make_config(description, loss=LossConfig(lovasz_weight=0.0))
     folder = RunFolder.create(tmp_path, config)

@@ -9,6 +9,8 @@ from mseg_studio.training.augment import MEAN_RGB, STD_RGB
 from mseg_studio.training.data import Sample, SampleSet
 from mseg_studio.training.validation import validate
 
+CLASSES = ("road", "car", "sky")
+
 
 class _Threshold(nn.Module):
     """Class 1 where red is above 100, at a quarter of the size, like a real network's logits."""
@@ -31,16 +33,16 @@ def test_the_published_arithmetic() -> None:
     labels[:, 8:] = 1
     labels[0] = 255
     network = _Threshold()
-    result = validate(network, SampleSet((_sample(labels, guess),), ""), num_classes=3, precision="float32")
+    result = validate(network, SampleSet((_sample(labels, guess),), ""), classes=CLASSES, precision="float32")
     # Columns 17 to 20 lie between two logits; the line between them is crossed after column 18.
-    assert result.iou_C[0] == pytest.approx(8 / 19, abs=0.03)
-    assert result.iou_C[1] == pytest.approx(22 / 33, abs=0.03)
-    assert result.iou_C[2] == 0
-    assert result.miou == pytest.approx(result.iou_C.sum() / 3)
+    assert result.iou["road"] == pytest.approx(8 / 19, abs=0.03)
+    assert result.iou["car"] == pytest.approx(22 / 33, abs=0.03)
+    assert result.iou["sky"] == 0
+    assert result.miou == pytest.approx(sum(result.iou.values()) / 3)
     assert network.training
 
 
 def test_any_size_is_taken() -> None:
     labels = np.ones((30, 50), int)
-    result = validate(_Threshold(), SampleSet((_sample(labels, labels),), ""), num_classes=3, precision="float32")
-    assert result.iou_C[1] == pytest.approx(1)
+    result = validate(_Threshold(), SampleSet((_sample(labels, labels),), ""), classes=CLASSES, precision="float32")
+    assert result.iou["car"] == pytest.approx(1)
