@@ -15,6 +15,11 @@ Mapping = Literal["projected", "hard"]
 Ids = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
+def as_ids(values: npt.NDArray[np.integer], taxonomy: Taxonomy) -> Ids:
+    """A contiguous copy of `values` in the id type of `taxonomy`."""
+    return values.astype(np.uint8, order="C") if taxonomy.ignore_id == 255 else values.astype(np.uint16, order="C")
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class LabelMap:
     """Ids (H, W), uint8 or uint16 as the taxonomy needs; every id is a class of it or its ignore id."""

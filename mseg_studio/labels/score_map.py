@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mseg_studio.labels.label_map import Ids, LabelMap
+from mseg_studio.labels.label_map import Ids, LabelMap, as_ids
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Projection
 
@@ -121,9 +121,9 @@ class ScoreMap:
         if source.name != self.taxonomy.name or source.names != self.taxonomy.names:
             raise ValueError(f"projection is from {source.name}, scores are in {self.taxonomy.name}")
         if projection.is_identity:
-            labels = LabelMap(_as_ids(self.class_ids_HWk[..., 0], projection.target), projection.target)
+            labels = LabelMap(as_ids(self.class_ids_HWk[..., 0], projection.target), projection.target)
             return labels, np.ones(self.residual_HW.shape, np.bool_)
-        labels_HW = _as_ids(np.empty(self.residual_HW.shape, np.uint16), projection.target)
+        labels_HW = as_ids(np.empty(self.residual_HW.shape, np.uint16), projection.target)
         certified_HW = np.empty(self.residual_HW.shape, np.bool_)
 
         def work(rows: slice) -> None:
@@ -138,7 +138,7 @@ class ScoreMap:
         probabilities = self.probabilities_HWk[rows].reshape(-1, self.k)
         residual = self.residual_HW[rows].ravel()
         target = projection.target
-        labels = _as_ids(projection.lookup[ids[:, 0]], target)
+        labels = as_ids(projection.lookup[ids[:, 0]], target)
         # More than half of the mass on one class that has a target: nothing can beat it, whatever the others map to.
         certified = (_float32(probabilities[:, 0]) > 0.5 + CERTIFICATION_MARGIN) & (labels != target.ignore_id)
         open_pixels = np.flatnonzero(~certified)
@@ -218,15 +218,10 @@ def _top_k(
     kept = np.ascontiguousarray(keys >> 16).astype(np.int32).view(np.float32)
     residual = np.clip(1 - kept.sum(axis=1), 0, 1) if k < len(ids) else np.zeros(len(kept), np.float32)
     return (
-        _as_ids(65535 - (keys & 65535), taxonomy).reshape(height, width, k),
+        as_ids(65535 - (keys & 65535), taxonomy).reshape(height, width, k),
         kept.astype(np.float16).reshape(height, width, k),
         residual.astype(np.float16).reshape(height, width),
     )
-
-
-def _as_ids(values: npt.NDArray[np.integer], taxonomy: Taxonomy) -> Ids:
-    """A contiguous copy in the taxonomy's id type."""
-    return values.astype(np.uint8, order="C") if taxonomy.ignore_id == 255 else values.astype(np.uint16, order="C")
 
 
 def _check_band(
