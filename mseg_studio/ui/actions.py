@@ -73,7 +73,7 @@ class Actions(QObject):
     def __init__(
         self, window: QWidget, theme: Theme, handlers: Mapping[str, Callable[[], object]], *, without: frozenset[str]
     ) -> None:
-        """`handlers` by action id; `without` are ids that make no sense on this machine. KeyError names a missing one."""
+        """`handlers` by action id (KeyError names a missing one); `without` are ids of no use on this machine."""
         super().__init__(window)
         self._theme = theme
         self.specs = tuple(spec for spec in ACTIONS if spec.id not in without)

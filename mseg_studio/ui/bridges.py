@@ -53,7 +53,7 @@ class InferenceLike(Protocol):
     def project(self, target: str) -> int:
         """The last frame's labels in another taxonomy, without a run of the network."""
 
-    def probe(self, x: int, y: int) -> object:
+    def probe(self, x: int, y: int, *, target: str | None = None) -> object:
         """Probabilities at one pixel of the last frame."""
 
     def cancel(self) -> None:
@@ -149,7 +149,8 @@ class _Task(QRunnable):
 
     def run(self) -> None:
         """Do the work in a thread of the pool."""
-        result, error = None, None
+        result: object = None
+        error: Exception | None = None
         try:
             result = self._work()
         except OSError as problem:

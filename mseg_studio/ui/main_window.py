@@ -13,14 +13,10 @@ from PySide6.QtWidgets import (
     QApplication,
     QDockWidget,
     QFileDialog,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
     QLineEdit,
     QMainWindow,
     QMenu,
     QPlainTextEdit,
-    QPushButton,
     QTextEdit,
     QToolBar,
     QVBoxLayout,
@@ -37,10 +33,10 @@ from mseg_studio.ui.dialogs.export import ExportDialog
 from mseg_studio.ui.dialogs.import_model import ImportModelDialog
 from mseg_studio.ui.dialogs.keys import KeysDialog
 from mseg_studio.ui.dialogs.settings import SettingsDialog
+from mseg_studio.ui.docks import ModelNote, make_dock, set_heading
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.status import StatusLine
 from mseg_studio.ui.theme import Theme
-from mseg_studio.ui.widgets import Heading
 from mseg_studio.ui.workspaces.segment.session import Notice, Session
 from mseg_studio.ui.workspaces.segment.workspace import SegmentWorkspace
 
@@ -78,6 +74,7 @@ class MainWindow(QMainWindow):
             application.installEventFilter(self)
         if remember:
             self._restore_layout()
+        self.workspace.centre.setFocus()
         self._refresh()
 
     # -- building ------------------------------------------------------------------------------------------------
@@ -97,17 +94,17 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.workspace.probe, 1)
-        self._note = _ModelNote(self._import_model)
+        self._note = ModelNote(self._import_model)
         column.addWidget(self._note)
         docks = {
-            "files": _dock(self, "Files", self.workspace.files),
-            "classes": _dock(self, "Classes", self.workspace.classes),
-            "pixel": _dock(self, "Pixel", pixel),
+            "files": make_dock(self, "Files", self.workspace.files),
+            "classes": make_dock(self, "Classes", self.workspace.classes),
+            "pixel": make_dock(self, "Pixel", pixel),
         }
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, docks["files"])
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, docks["classes"])
         self.splitDockWidget(docks["classes"], docks["pixel"], Qt.Orientation.Vertical)
-        self.resizeDocks([docks["files"], docks["classes"]], [230, 310], Qt.Orientation.Horizontal)
+        self.resizeDocks([docks["files"], docks["classes"]], [240, 330], Qt.Orientation.Horizontal)
         self.resizeDocks([docks["classes"], docks["pixel"]], [420, 330], Qt.Orientation.Vertical)
         docks["files"].hide()
         return docks
@@ -120,7 +117,7 @@ class MainWindow(QMainWindow):
         workspace.empty.open_folder.connect(self._open_folder)
         workspace.empty.open_camera.connect(self._open_camera)
         workspace.empty.open_path.connect(self.open_path)
-        workspace.classes.counted.connect(lambda text: _set_heading(self.docks["classes"], text))
+        workspace.classes.counted.connect(lambda text: set_heading(self.docks["classes"], text))
         self.session.source_changed.connect(self._on_source)
         self._status.cancel_clicked.connect(workspace.cancel)
         workspace.empty.show_recents(self.settings.recent)
@@ -219,7 +216,7 @@ class MainWindow(QMainWindow):
         if opened is None:
             return
         self.docks["files"].setVisible(len(opened.items) > 1)
-        _set_heading(self.docks["files"], f"{Path(opened.path).name} · {len(opened.items):,}")
+        set_heading(self.docks["files"], f"{Path(opened.path).name} · {len(opened.items):,}")
         self.setWindowTitle(f"{printable(Path(opened.path).name)} – MSeg Studio")
         if opened.kind != "camera":
             recent = (opened.path, *(path for path in self.settings.recent if path != opened.path))[:_RECENTS]
@@ -252,11 +249,11 @@ class MainWindow(QMainWindow):
             self._refresh()
 
     def _settings(self) -> None:
-        dialog = SettingsDialog(self.settings, [model.name for model in self._services.models()], self)
+        dialog = SettingsDialog(self.settings, [model.name for model in self.workspace.models], self)
         if dialog.exec():
             new = dialog.settings()
             self._theme.set_scheme(new.theme)
-            self.session.device = new.device
+            self.session.runs.device = new.device
             if new.threads != self.settings.threads:
                 text = "The number of threads is used from the next start of the program."
                 self.session.notice.emit(Notice(text, "info", "settings"))
@@ -310,8 +307,7 @@ class MainWindow(QMainWindow):
         table["labels"].setChecked(workspace.layers.labels.isChecked())
         table["contours"].setChecked(workspace.layers.contours.isChecked())
         table["full_screen"].setChecked(self.isFullScreen())
-        model = workspace.model()
-        self._note.show_model(None if model is None or not model.is_demo else len(model.trained_classes), model)
+        self._note.show_model(workspace.model())
         self._status.show_progress(workspace.progress)
         self._status.show_facts(self._facts())
 
@@ -360,52 +356,3 @@ class MainWindow(QMainWindow):
 def layout_store() -> QSettings:
     """Where the places of docks and window are kept: beside the settings file."""
     return QSettings(str(user_folder("config") / "layout.ini"), QSettings.Format.IniFormat)
-
-
-class _ModelNote(QFrame):
-    """Says plainly that the model in use knows only a part, and how to get a published one."""
-
-    def __init__(self, import_model: Callable[[], object]) -> None:
-        super().__init__()
-        self.setObjectName("note")
-        self._text = QLabel()
-        self._text.setWordWrap(True)
-        self._text.setObjectName("small")
-        link = QPushButton("Import a published MSeg checkpoint…")
-        link.setObjectName("link")
-        link.setCursor(Qt.CursorShape.PointingHandCursor)
-        link.clicked.connect(lambda: import_model())
-        column = QVBoxLayout(self)
-        column.setContentsMargins(12, 8, 12, 10)
-        column.setSpacing(3)
-        column.addWidget(self._text)
-        column.addWidget(link, 0, Qt.AlignmentFlag.AlignLeft)
-
-    def show_model(self, known: int | None, model: object) -> None:
-        """Show the note for a model that knows `known` classes; None hides it."""
-        self.setVisible(known is not None)
-        total = getattr(model, "num_classes", 0)
-        self._text.setText(f"Demo model: street scenes, {known} of {total} classes.")
-
-
-def _dock(window: QMainWindow, title: str, content: QWidget) -> QDockWidget:
-    dock = QDockWidget(title, window)
-    dock.setObjectName(title.lower())
-    dock.setAllowedAreas(Qt.DockWidgetArea.LeftDockWidgetArea | Qt.DockWidgetArea.RightDockWidgetArea)
-    bar = QWidget()
-    bar.setObjectName("panel")
-    bar.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-    row = QHBoxLayout(bar)
-    row.setContentsMargins(12, 9, 8, 5)
-    heading = Heading(title)
-    heading.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-    row.addWidget(heading)
-    dock.setTitleBarWidget(bar)
-    dock.setWidget(content)
-    return dock
-
-
-def _set_heading(dock: QDockWidget, text: str) -> None:
-    heading = dock.titleBarWidget().findChild(Heading)
-    if heading is not None:
-        heading.setText(printable(text))

@@ -35,7 +35,7 @@ QLabel#heading { color: $dim; font-size: 11px; }
 QLabel#dim { color: $dim; }
 QLabel#small { color: $dim; font-size: 12px; }
 QLabel#title { font-size: 20px; font-weight: 600; }
-QLabel#badge { background: $good_back; color: $good; border-radius: 9px; padding: 2px 9px; font-size: 11px; }
+QLabel#badge { background: $good_back; color: $good; border-radius: 10px; padding: 0 9px; font-size: 11px; }
 QLabel#badge[state="wait"] { background: $raised; color: $dim; }
 QLabel#badge[state="bad"] { background: $bad_back; color: $bad; }
 

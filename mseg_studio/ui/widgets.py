@@ -103,6 +103,7 @@ class FlatBadge(QLabel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("badge")
+        self.setFixedHeight(20)
 
     def show_state(self, text: str, state: str, tip: str) -> None:
         """Say `text` in the tone of `state`."""
@@ -156,7 +157,9 @@ def draw_swatch(painter: QPainter, box: QRectF, color: QColor, tones: Tones) -> 
     painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
 
 
-def draw_tag(painter: QPainter, right: float, middle: float, text: str, font: QFont, back: QColor, ink: QColor) -> float:
+def draw_tag(
+    painter: QPainter, right: float, middle: float, text: str, font: QFont, back: QColor, ink: QColor
+) -> float:
     """A pill with `text`, its right end at `right`; gives its left end."""
     painter.setFont(font)
     metrics = QFontMetrics(font)

@@ -213,7 +213,7 @@ class FakeInference(_Worker):
 
         return self._later(job)
 
-    def probe(self, x: int, y: int) -> None:
+    def probe(self, x: int, y: int, *, target: str | None = None) -> None:
         def job(number: int) -> None:
             if self._ids is None:
                 return
@@ -221,7 +221,7 @@ class FakeInference(_Worker):
             others = [i for i in range(8) if i != best][:4]
             fine = [(best, FINE.names[best], 0.9)] + [(i, FINE.names[i], 0.02) for i in others]
             coarse = [(int(_TO_COARSE[best]), COARSE.names[_TO_COARSE[best]], 0.93)]
-            top = fine if self._target == "universal" else coarse
+            top = fine if (target or self._target) == "universal" else coarse
             self._tell(ProbeReady(number, x, y, tuple(fine), tuple(top), 0.01))
 
         self._later(job)

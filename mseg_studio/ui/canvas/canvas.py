@@ -236,7 +236,7 @@ class Canvas(QWidget):
                 self._labels.paint(painter, target)
             if self._show_contours:
                 if self._labels.has_contours(self.device_scale):
-                    self._labels.paint_contours(painter, target, self.device_scale)
+                    self._labels.paint_contours(painter, target, self.device_scale, QRectF(self.rect()))
                 else:
                     self._ask_for_contours(self._labels)
         if self._cross is not None and not self._bare:

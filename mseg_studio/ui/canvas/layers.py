@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QRectF
+from PySide6.QtCore import QRectF, QSizeF
 from PySide6.QtGui import QImage, QPainter
 
 from mseg_studio.labels.label_map import LabelMap
@@ -75,8 +75,8 @@ class LabelLayer:
         painter.drawImage(target, self._image)
 
     def has_contours(self, device_scale: float) -> bool:
-        """Whether the contours for this scale are computed."""
-        return _level(device_scale) in self._edges
+        """Whether the contours for this scale are at hand; seen from near they are made while painting."""
+        return device_scale >= _NEAR or _level(device_scale) in self._edges
 
     def contours(self, device_scale: float) -> tuple[int, Pixels]:
         """Edges between classes, 0 or 1, for a view at this scale, and the level to hand to `set_contours`.
@@ -84,26 +84,59 @@ class LabelLayer:
         Seen from far, ids are thinned first so that a line stays one screen pixel wide. Safe in any thread.
         """
         level = _level(device_scale)
-        ids_HW = np.ascontiguousarray(self._indices_HW[:: 2**level, :: 2**level])
-        kernel = np.ones((3, 3), np.uint8)
-        edges_HW = cv2.compare(cv2.dilate(ids_HW, kernel), cv2.erode(ids_HW, kernel), cv2.CMP_NE)
-        return level, (edges_HW & 1).astype(np.uint8)
+        return level, _edges(np.ascontiguousarray(self._indices_HW[:: 2**level, :: 2**level]))
 
     def set_contours(self, level: int, edges_HW: Pixels) -> None:
         """Keep what `contours` gave."""
-        image = QImage(edges_HW.data, edges_HW.shape[1], edges_HW.shape[0], edges_HW.shape[1], _INDEXED)
-        image.setColorTable([0, 0xE6101216])
-        self._edges[level] = (edges_HW, image)
+        self._edges[level] = (edges_HW, _edge_image(edges_HW))
 
-    def paint_contours(self, painter: QPainter, target: QRectF, device_scale: float) -> None:
-        """Draw the contours when they are there."""
+    def paint_contours(self, painter: QPainter, target: QRectF, device_scale: float, seen: QRectF) -> None:
+        """Draw the contours into `target` when they are there; `seen` is the part of the view in sight."""
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, False)
+        if device_scale >= _NEAR:
+            self._paint_near(painter, target, device_scale, seen)
+            return
         kept = self._edges.get(_level(device_scale))
         if kept is not None:
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, False)
             painter.drawImage(target, kept[1])
 
+    def _paint_near(self, painter: QPainter, target: QRectF, device_scale: float, seen: QRectF) -> None:
+        """Edges of the pixels in sight at the screen's own grid: a line is 1 to 2 screen pixels wide."""
+        height, width = self._indices_HW.shape
+        side = target.width() / width
+        left = max(0, int((seen.left() - target.left()) / side) - 1)
+        top = max(0, int((seen.top() - target.top()) / side) - 1)
+        right = min(width, int((seen.right() - target.left()) / side) + 2)
+        bottom = min(height, int((seen.bottom() - target.top()) / side) + 2)
+        if left >= right or top >= bottom:
+            return
+        fine = min(16, int(device_scale))
+        part = self._indices_HW[top:bottom, left:right]
+        edges_HW = _edges(part.repeat(fine, axis=0).repeat(fine, axis=1))
+        box = QRectF(target.left() + left * side, target.top() + top * side, 0, 0)
+        box.setSize(QSizeF((right - left) * side, (bottom - top) * side))
+        painter.drawImage(box, _edge_image(edges_HW))
 
+
+_NEAR = 2.0
+"""From this scale on a pixel is wider than a contour should be."""
 _INDEXED = QImage.Format.Format_Indexed8
+_EDGE_COLOR = 0xDC101216
+
+
+def _edges(ids_HW: Pixels) -> Pixels:
+    """1 where the pixel to the right or below has another id, else 0."""
+    edges_HW = np.zeros(ids_HW.shape, np.uint8)
+    np.not_equal(ids_HW[:, 1:], ids_HW[:, :-1], out=edges_HW[:, :-1].view(np.bool_))
+    edges_HW[:-1] |= (ids_HW[1:] != ids_HW[:-1]).view(np.uint8)
+    return edges_HW
+
+
+def _edge_image(edges_HW: Pixels) -> QImage:
+    """An image over the buffer of `edges_HW`, which must outlive it."""
+    image = QImage(edges_HW.data, edges_HW.shape[1], edges_HW.shape[0], edges_HW.shape[1], _INDEXED)
+    image.setColorTable([0, _EDGE_COLOR])
+    return image
 
 
 def _level(device_scale: float) -> int:

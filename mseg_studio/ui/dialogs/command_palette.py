@@ -21,7 +21,9 @@ class CommandPalette(QDialog):
         self.setWindowFlag(Qt.WindowType.FramelessWindowHint)
         self.setFixedSize(460, 380)
         self._actions = actions
-        self._texts = {spec.id: f"{spec.menu}: {spec.text.rstrip('…')}" for spec in actions.specs if spec.id != "palette"}
+        self._texts = {
+            spec.id: f"{spec.menu}: {spec.text.rstrip('…')}" for spec in actions.specs if spec.id != "palette"
+        }
         self.field = QLineEdit()
         self.field.setPlaceholderText("What do you want to do?")
         self.field.setAccessibleName("Search commands")
@@ -54,7 +56,9 @@ class CommandPalette(QDialog):
         self.list.clear()
         ids = list(self._texts)
         if query.strip():
-            found = process.extract(query, self._texts, scorer=fuzz.WRatio, processor=str.lower, limit=12, score_cutoff=45)
+            found = process.extract(
+                query, self._texts, scorer=fuzz.WRatio, processor=str.lower, limit=12, score_cutoff=45
+            )
             ids = [str(action_id) for _text, _score, action_id in found]
         for action_id in ids:
             action = self._actions[action_id]

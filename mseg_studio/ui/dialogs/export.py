@@ -1,4 +1,4 @@
-"""Write labels as files: of the picture on screen at once, of a folder or a video through the command line's own code."""
+"""Write labels as files: of the picture on screen at once, of a folder or a video through `mseg-studio segment`."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ class ExportDialog(QDialog):
             *("--model", choice.model),
             *("--taxonomy", choice.target),
             *("--recipe", choice.recipe),
-            *("--device", self._session.device),
+            *("--device", self._session.runs.device),
             *("--save", ",".join(self.names())),
             "--json",
         ]

@@ -25,11 +25,13 @@ class KeysDialog(QDialog):
         self.setWindowTitle("Keys")
         columns = QHBoxLayout()
         columns.setSpacing(40)
-        for titles in (MENUS[:2] + ("Help",), MENUS[2:4]):
+        for titles in ((*MENUS[:2], "Help"), MENUS[2:4]):
             column = QVBoxLayout()
             column.setSpacing(14)
             for title in titles:
-                rows = [(_keys(spec.keys), spec.text.rstrip("…")) for spec in ACTIONS if spec.menu == title and spec.keys]
+                rows = [
+                    (_keys(spec.keys), spec.text.rstrip("…")) for spec in ACTIONS if spec.menu == title and spec.keys
+                ]
                 column.addLayout(_table(title, rows))
             if "View" in titles:
                 column.addLayout(_table("Canvas", list(HELD)))

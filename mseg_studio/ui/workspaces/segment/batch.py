@@ -44,7 +44,9 @@ class BatchRun:
 
     def summary(self, failed: int) -> str:
         """What to say at the end."""
-        words = f"{counted(self.total - failed, 'item')} segmented in {short_duration(time.monotonic() - self._start_s)}"
+        words = (
+            f"{counted(self.total - failed, 'item')} segmented in {short_duration(time.monotonic() - self._start_s)}"
+        )
         return f"{words}, {failed} failed." if failed else f"{words}."
 
     def _note(self, index: int, is_done: Callable[[int], bool]) -> None:

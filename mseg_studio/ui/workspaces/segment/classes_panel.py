@@ -1,4 +1,4 @@
-"""The classes of the picture, largest first: swatch, id, name, share of the pixels, eye and solo; and a search over all."""
+"""The classes of the picture, largest first: swatch, id, name, share of pixels, eye and solo; and a search over all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter
-from PySide6.QtWidgets import QLineEdit, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QLineEdit,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.ui.theme import Theme, sized
@@ -205,9 +213,7 @@ class ClassesPanel(QWidget):
         elif result is not None:
             infos = [info for info, _pixels in result.counts]
         seen = self.visibility
-        self.classes.set_rows(
-            [ClassRow(i, shares.get(i.id, 0.0), seen.draws(i), seen.solo == i.name) for i in infos]
-        )
+        self.classes.set_rows([ClassRow(i, shares.get(i.id, 0.0), seen.draws(i), seen.solo == i.name) for i in infos])
         if query:
             self.counted.emit(f"Search · {len(infos)} found")
         elif result is not None:
@@ -302,10 +308,12 @@ class _ClassDelegate(QStyledItemDelegate):
         draw_swatch(painter, QRectF(box.left() + 12, middle - 6, 12, 12), color, tones)
         painter.setFont(option.font)
         right = box.right() - 62
-        self._text(painter, QRectF(right - 52, box.top(), 52, box.height()), _percent(row.share), tones.text, right=True)
-        bar = QRectF(right - 52 - 66, middle - 2.5, 58, 5)
+        self._text(
+            painter, QRectF(right - 52, box.top(), 52, box.height()), _percent(row.share), tones.text, right=True
+        )
+        bar = QRectF(right - 52 - 48, middle - 2.5, 46, 5)
         draw_bar(painter, bar, row.share, color, QColor(tones.track))
-        number = QRectF(bar.left() - 36, box.top(), 28, box.height())
+        number = QRectF(bar.left() - 34, box.top(), 26, box.height())
         self._text(painter, number, str(row.info.id), tones.dim, right=True)
         name = QRectF(box.left() + 32, box.top(), number.left() - box.left() - 34, box.height())
         painter.setFont(sized(option.font, 13, bold=row.solo))

@@ -52,7 +52,7 @@ class ControlsBar(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._theme = theme
         self._running = False
-        self.open_button = QPushButton("Open")
+        self.open_button = QPushButton(" Open")
         self.open_button.setMenu(open_menu)
         self.open_button.setAccessibleName("Open an image, a folder or a video")
         self.model_box = TaggedComboBox(theme, "Model", width=168)
@@ -64,7 +64,8 @@ class ControlsBar(QWidget):
         self.run_button.setMinimumWidth(72)
         self.badge = FlatBadge()
         self.target_box = TaggedComboBox(theme, "Output", width=206)
-        self.export_button = QPushButton("Export")
+        self.export_button = QPushButton(" Export")
+        self.export_button.setAccessibleName("Export")
         self.export_button.setToolTip("Write the labels as files (Ctrl+E)")
         self._build()
         self._connect()
@@ -81,9 +82,9 @@ class ControlsBar(QWidget):
         row.addWidget(self.model_box)
         row.addWidget(self.recipe_buttons)
         row.addSpacing(2)
-        row.addWidget(self.cost, 1)
+        row.addWidget(self.cost)
         row.addWidget(self.run_button)
-        row.addWidget(self.badge)
+        row.addWidget(self.badge, 0, Qt.AlignmentFlag.AlignVCenter)
         row.addStretch(1)
         label = QLabel("Output")
         label.setObjectName("dim")
@@ -96,7 +97,9 @@ class ControlsBar(QWidget):
         self.model_box.textActivated.connect(self.model_chosen)
         self.recipe_buttons.chosen.connect(self.recipe_chosen)
         self.target_box.textActivated.connect(self.target_chosen)
-        self.run_button.clicked.connect(lambda: self.cancel_clicked.emit() if self._running else self.run_clicked.emit())
+        self.run_button.clicked.connect(
+            lambda: self.cancel_clicked.emit() if self._running else self.run_clicked.emit()
+        )
         self.export_button.clicked.connect(self.export_clicked)
 
     def _retint(self) -> None:

@@ -59,5 +59,5 @@ def short_duration(seconds: float) -> str:
 
 def counted(number: int, noun: str) -> str:
     """`1 crop`, `2 crops`, `2 passes`, `1,200 images`."""
-    plural = noun + ("es" if noun.endswith("s") else "s")
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
     return f"{number:,} {noun if number == 1 else plural}"

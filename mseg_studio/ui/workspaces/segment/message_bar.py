@@ -1,4 +1,4 @@
-"""Errors and notes in words over the canvas, never a dialog: one line each, newest on top, closed by hand or when settled."""
+"""Errors and notes in words over the canvas, never a dialog: newest on top, closed by hand or when settled."""
 
 from __future__ import annotations
 

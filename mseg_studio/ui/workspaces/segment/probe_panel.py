@@ -93,7 +93,9 @@ class ProbePanel(QWidget):
         painter.fillRect(self.rect(), QColor(tones.panel))
         left, right, y = 12.0, self.width() - 12.0, 6.0
         if self._pixel is None or self._taxonomy is None:
-            self._text(painter, left, right, y, "Point at the picture to see classes and probabilities.", tones.dim)
+            painter.setPen(QColor(tones.dim))
+            box = QRectF(left, y, right - left, 3 * _LINE)
+            painter.drawText(box, Qt.TextFlag.TextWordWrap, "Point at the picture to see classes and probabilities.")
             return
         name = self._info.name if self._info else "unlabeled"
         color = QColor(*self._info.rgb) if self._info else QColor(0, 0, 0, 0)
@@ -116,7 +118,13 @@ class ProbePanel(QWidget):
             self._paint_top(painter, left, right, y + 6, self._model_taxonomy, self._answer.model_top)
 
     def _paint_top(
-        self, painter: QPainter, left: float, right: float, y: float, title: str, top: tuple[tuple[int, str, float], ...]
+        self,
+        painter: QPainter,
+        left: float,
+        right: float,
+        y: float,
+        title: str,
+        top: tuple[tuple[int, str, float], ...],
     ) -> float:
         tones = self._theme.tones
         if y + 2 * _LINE > self.height():

@@ -6,11 +6,11 @@ import enum
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from mseg_studio.labels.label_map import LabelMap, Mapping
+from mseg_studio.labels.label_map import Ids, LabelMap, Mapping
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.ui.bridges import Prediction
 
@@ -109,7 +109,7 @@ class ResultStore:
             return None
         self._packed.move_to_end((key, choice))
         ids_HW = np.frombuffer(zlib.decompress(packed.ids), packed.taxonomy.id_dtype).reshape(packed.shape)
-        labels = LabelMap(ids_HW, packed.taxonomy, packed.mapping)
+        labels = LabelMap(cast(Ids, ids_HW), packed.taxonomy, packed.mapping)
         return Result(labels, packed.counts, packed.sidecar, packed.seconds, network_ran=False, choice=choice)
 
     def has(self, key: FrameKey, choice: Choice) -> bool:

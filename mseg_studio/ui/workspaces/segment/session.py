@@ -1,7 +1,4 @@
-"""The state of the Segment workspace: what is open, what is chosen, what is known. Views subscribe to its signals.
-
-No widget is touched here. Every answer of a worker is matched with what asked for it; late ones are dropped.
-"""
+"""The state of the Segment workspace: what is open, chosen and shown. Touches no widget; views follow its signals."""
 
 from __future__ import annotations
 
@@ -12,25 +9,19 @@ from typing import Literal
 from PySide6.QtCore import QObject, Signal
 
 from mseg_studio.errors import MSegStudioError
-from mseg_studio.inference.events import (
-    EngineReady,
-    InferenceDied,
-    InferenceFailed,
-    ProbeReady,
-    RequestCancelled,
-    SegmentProgress,
-)
-from mseg_studio.inference.recipe import preset
+from mseg_studio.inference.events import EngineReady, InferenceFailed
 from mseg_studio.media.events import MediaDied, MediaFailed, Opened, SourceInfo, ThumbnailReady
 from mseg_studio.progress import Progress
-from mseg_studio.ui.bridges import Prediction, ShownFrame
+from mseg_studio.ui.bridges import ShownFrame
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.workspaces.segment.batch import BatchRun
-from mseg_studio.ui.workspaces.segment.estimate import Estimate, Estimator
-from mseg_studio.ui.workspaces.segment.results import Choice, FrameKey, ItemState, Result, ResultStore
+from mseg_studio.ui.workspaces.segment.estimate import Estimate, counted
+from mseg_studio.ui.workspaces.segment.results import Choice, FrameKey, ItemState, Result
+from mseg_studio.ui.workspaces.segment.runs import Ask, Runs
 
 AUTO_SECONDS = 5.0
 """A frame that costs less is segmented as soon as it is shown."""
+Kind = Literal["error", "warning", "info"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +29,13 @@ class Notice:
     """A sentence for the person, shown over the canvas until it is closed or settled."""
 
     text: str
-    kind: Literal["error", "warning", "info"] = "error"
+    kind: Kind = "error"
     about: str = ""
     """What it is about; a later notice with the same word replaces it, an empty text takes it away."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """A request to the inference process on its way."""
-
-    key: FrameKey
-    choice: Choice
-    size: tuple[int, int]
-    is_run: bool
-
-
 class Session(QObject):
-    """See the module's text."""
+    """One source, one place in it, one choice of model, recipe and output taxonomy."""
 
     source_changed = Signal(object)
     """SourceInfo or None."""
@@ -71,42 +52,39 @@ class Session(QObject):
     progress_changed = Signal(object)
     """Progress of what runs, None when nothing does."""
     notice = Signal(object)
-    engine_changed = Signal(object)
-    """EngineReady, or None while the process is not up."""
-    probed = Signal(object)
     thumbnail_ready = Signal(object)
 
     def __init__(self, services: Services, choice: Choice, *, device: str = "auto") -> None:
         super().__init__()
-        self._services = services
-        self.device = device
+        self._media = services.media.client
+        self.runs = Runs(services.inference, services.predict, device=device)
         self.choice = choice
         self.source: SourceInfo | None = None
         self.index = 0
         self.shown: ShownFrame | None = None
         self.result: Result | None = None
-        self.engine: EngineReady | None = None
-        self.results = ResultStore()
-        self.estimator = Estimator(services.predict)
         self.batch: BatchRun | None = None
         self.auto_seconds = AUTO_SECONDS
         self._opening: int | None = None
         self._frame_request: int | None = None
         self._batch_request: tuple[int, int] | None = None
         self._rows: dict[str, int] = {}
-        self._asks: dict[int, _Ask] = {}
-        self._scores_of: tuple[FrameKey, Choice] | None = None
         self._failed: dict[int, str] = {}
         self._exported: set[int] = set()
         services.media.happened.connect(self._on_media)
-        services.inference.happened.connect(self._on_inference)
+        self.runs.answered.connect(self._on_answered)
+        self.runs.failed.connect(self._on_run_failed)
+        self.runs.cancelled.connect(self._after)
+        self.runs.progressed.connect(self._on_run_progress)
+        self.runs.died.connect(self._on_died)
+        self.runs.engine_changed.connect(self._on_engine)
 
     # -- opening and moving --------------------------------------------------------------------------------------
 
     def open(self, path: str) -> None:
         """Open an image, folder, video or camera; what is open stays until the new source is there."""
         self._say("", about="open")
-        self._opening = self._services.media.client.open(path)
+        self._opening = self._media.open(path)
 
     def open_images(self, paths: tuple[str, ...]) -> None:
         """Open these image files as one list."""
@@ -115,9 +93,12 @@ class Session(QObject):
 
     def go(self, index: int) -> None:
         """Show item `index`; out of range is brought into it."""
-        if self.source is None or not self.source.count:
+        if self.source is None:
             return
-        self.index = min(max(index, 0), self.source.count - 1)
+        last = self.source.count - 1
+        self.index = max(index, 0) if self.source.kind == "camera" else min(max(index, 0), last)
+        # The newest frame request wins: one of a batch that still waits gets no answer any more.
+        self._batch_request = None
         self._frame_request = self._ask_frame(self.index)
         self.moved.emit(self.index)
 
@@ -131,12 +112,15 @@ class Session(QObject):
         """State of an item, and why it failed."""
         if index in self._failed:
             return ItemState.FAILED, self._failed[index]
-        key = self.key_of(index)
-        if any(ask.is_run and ask.key == key for ask in self._asks.values()):
+        if self.runs.is_running(self.key_of(index)):
             return ItemState.RUNNING, ""
         if index in self._exported:
             return ItemState.EXPORTED, ""
-        return (ItemState.PREDICTED if self.results.has(key, self.choice) else ItemState.NEW), ""
+        return (ItemState.PREDICTED if self.has_labels(index) else ItemState.NEW), ""
+
+    def has_labels(self, index: int) -> bool:
+        """Whether an item has labels under the present choice."""
+        return self.runs.results.has(self.key_of(index), self.choice)
 
     def mark_exported(self, index: int) -> None:
         """The labels of an item were written."""
@@ -152,7 +136,6 @@ class Session(QObject):
         if self.choice == old:
             return
         self._stop_batch()
-        self._failed.clear()
         self._exported.clear()
         self.choice_changed.emit()
         if self.shown is not None:
@@ -160,56 +143,50 @@ class Session(QObject):
 
     def run(self) -> None:
         """Segment the frame on screen."""
-        if self.shown is None:
-            return
-        self._segment(self.shown, self.key_of(self.index))
+        if self.shown is not None:
+            self._stop_batch()
+            self._segment(self.shown, self.key_of(self.index))
 
     def run_all(self) -> None:
         """Segment every item that has no result yet."""
         if self.source is None or self.source.count < 2 or self.batch is not None:
             return
-        self._forget_asks(cancel=True)
+        self._forget(cancel=True)
         self.batch = BatchRun(self.source.count, done=[i for i in range(self.source.count) if self._is_done(i)])
         self._next_of_batch()
 
     def cancel(self) -> None:
         """Stop everything that runs, at once for the window; late answers are dropped."""
         self._stop_batch()
-        self._forget_asks(cancel=True)
+        self._forget(cancel=True)
         self.settled.emit()
 
     def can_probe(self) -> bool:
         """Whether the process holds the scores of the frame on screen, or soon will."""
-        return self._holds_scores() or any(ask.key == self.key_of(self.index) for ask in self._asks.values())
+        if self.shown is None:
+            return False
+        key = self.key_of(self.index)
+        return self.runs.holds_scores(key, self.choice) or self.runs.is_running(key)
 
     def probe(self, x: int, y: int) -> None:
         """Ask for the probabilities at a pixel, when the process holds them."""
-        if self._holds_scores() and not self._asks:
-            self._services.inference.client.probe(x, y)
-
-    def has_labels(self, index: int) -> bool:
-        """Whether an item has labels under the present choice."""
-        return self.results.has(self.key_of(index), self.choice)
+        if self.shown is not None and self.runs.holds_scores(self.key_of(self.index), self.choice):
+            self.runs.probe(x, y, self.choice.target)
 
     def estimate(self) -> Estimate | None:
         """Cost of a run of the frame on screen, None when nothing is shown or the model is gone."""
         if self.shown is None:
             return None
-        frame = self.shown.frame
+        frame, choice = self.shown.frame, self.choice
         try:
-            return self.estimator.estimate(self.choice.model, self.choice.recipe, frame.height, frame.width)
+            return self.runs.estimator.estimate(choice.model, choice.recipe, frame.height, frame.width)
         except MSegStudioError:
             return None
 
     @property
     def running(self) -> bool:
         """Whether a run of the network or a batch is under way."""
-        return self.batch is not None or any(ask.is_run for ask in self._asks.values())
-
-    def runs_by_itself(self) -> bool:
-        """Whether showing a frame is enough to have it segmented."""
-        estimate = self.estimate()
-        return estimate is not None and estimate.seconds <= self.auto_seconds
+        return self.batch is not None or self.runs.running
 
     # -- answers of the media process ----------------------------------------------------------------------------
 
@@ -227,84 +204,90 @@ class Session(QObject):
             case MediaFailed():
                 self._on_media_failed(event)
             case MediaDied():
-                self._opening = self._frame_request = self._batch_request = None
-                self._say(f"{event.message} It starts again by itself; open the file once more.", about="media")
-                self._stop_batch()
+                self._say(f"{event.message} It starts again by itself.", kind="warning", about="media")
             case ThumbnailReady():
                 self.thumbnail_ready.emit(event)
 
     def _on_media_failed(self, event: MediaFailed) -> None:
         if event.request_id == self._opening:
             self._opening = None
-            if event.code != "Cancelled":
-                self._say(event.message, about="open")
+            self._say(event.message, about="open")
+            if self.source is not None and not self.source.items:
+                self._media.open(self.source.path)  # the process still has in mind what could not be opened
         elif event.request_id == self._frame_request:
             self._frame_request = None
-            if event.code == "Cancelled":
-                return
-            self._fail(self.index, event.message)
+            self._fail(self.index, event)
             self.shown = self.result = None
             self.frame_changed.emit(None)
             self.result_changed.emit(None)
             self._say(event.message, about="frame")
+            self._next_of_batch()
             self.settled.emit()
         elif self._batch_request and event.request_id == self._batch_request[0]:
-            index = self._batch_request[1]
-            self._batch_request = None
-            if event.code != "Cancelled":
-                self._fail(index, event.message)
+            index, self._batch_request = self._batch_request[1], None
+            self._fail(index, event)
             self._next_of_batch()
+        elif event.file in self._rows:
+            self._fail(self._rows[event.file], event)  # a thumbnail: the file will not open either
 
     def _use_source(self, source: SourceInfo) -> None:
         self._stop_batch()
-        self._forget_asks(cancel=True)
-        self.results.clear()
+        self._forget(cancel=True)
+        self.runs.forget_scores()
         self._failed.clear()
         self._exported.clear()
-        self._scores_of = None
-        self.source, self.shown, self.result = source, None, None
+        self.source, self.shown, self.result, self.index = source, None, None, 0
         self._rows = {path: row for row, path in enumerate(source.items)}
         self._say("", about="frame")
         self.source_changed.emit(source)
         self.frame_changed.emit(None)
         self.result_changed.emit(None)
-        if source.count:
+        for note in source.notes:
+            self._say(note, kind="warning", about="notes")
+        if source.skipped:
+            first = source.skipped[0]
+            text = f"{counted(len(source.skipped), 'entry')} left out, such as {Path(first.path).name}: {first.reason}"
+            self._say(text, kind="info", about="skipped")
+        if source.count or source.kind == "camera":
             self.go(0)
 
     def _show(self, shown: ShownFrame) -> None:
         self._say("", about="frame")
+        if self._failed.pop(self.index, None) is not None:
+            self.item_changed.emit(self.index)
         self.shown, self.result = shown, None
         self.frame_changed.emit(shown)
         self._settle()
+        self._next_of_batch()
 
     def _ask_frame(self, index: int) -> int:
-        if self._is_video:
-            return self._services.media.client.frame(index)
-        return self._services.media.client.frame(0, path=self.key_of(index).path)
-
-    @property
-    def _is_video(self) -> bool:
-        return self.source is not None and not self.source.items
+        if self.source is not None and self.source.items:
+            return self._media.frame(0, path=self.source.items[index])
+        return self._media.frame(index)
 
     # -- the frame on screen and its labels ----------------------------------------------------------------------
 
     def _settle(self) -> None:
         """Bring labels of the present choice to the frame on screen in the cheapest way there is."""
-        key = self.key_of(self.index)
-        kept = self.results.get(key, self.choice)
+        if self.shown is None:
+            return
+        key, choice, runs = self.key_of(self.index), self.choice, self.runs
+        kept = runs.results.get(key, choice)
         if kept is not None:
             self._present(kept)
-            if self._holds_scores() and self._scores_target != self.choice.target:
-                self._project(key)
+        elif runs.asked_for(key, choice) or (runs.is_running(key) and runs.will_answer(key, choice)):
             return
-        if any(ask.key == key and ask.choice.same_run(self.choice) for ask in self._asks.values()):
-            return
-        if self._holds_scores():
-            self._project(key)
+        elif runs.holds_scores(key, choice):
+            runs.project(self.shown.frame, key, choice)
         elif self.batch is None and self.runs_by_itself():
-            self.run()
+            self._segment(self.shown, key)
         elif self.batch is None:
             self._present(None)
+
+    def runs_by_itself(self) -> bool:
+        """Whether showing a frame is enough to have it segmented."""
+        estimate = self.estimate()
+        return estimate is not None and estimate.seconds <= self.auto_seconds
 
     def _present(self, result: Result | None) -> None:
         self.result = result
@@ -312,99 +295,51 @@ class Session(QObject):
         self.settled.emit()
 
     def _segment(self, shown: ShownFrame, key: FrameKey) -> None:
-        recipe = replace(preset(self.choice.recipe), device=self.device)
-        generation = self._services.inference.client.segment(
-            shown.frame, model=self.choice.model, recipe=recipe, target=self.choice.target
-        )
-        overtaken = [] if self.batch is not None else list(self._asks)
-        for old in overtaken:
-            del self._asks[old]
-        self._asks[generation] = _Ask(key, self.choice, (shown.frame.height, shown.frame.width), is_run=True)
-        self._scores_of = None
         self._say("", about="run")
-        self._announce_item(key)
+        self.runs.segment(shown.frame, key, self.choice)
+        self._announce(key)
         if self.batch is None:
             self.progress_changed.emit(Progress(0, 0, "Segmenting"))
 
-    def _project(self, key: FrameKey) -> None:
-        shown = self.shown
-        if shown is not None:
-            generation = self._services.inference.client.project(self.choice.target)
-            size = (shown.frame.height, shown.frame.width)
-            self._asks[generation] = _Ask(key, self.choice, size, is_run=False)
-
-    def _holds_scores(self) -> bool:
-        if self._scores_of is None or self.shown is None:
-            return False
-        key, choice = self._scores_of
-        return key == self.key_of(self.index) and choice.same_run(self.choice)
-
-    @property
-    def _scores_target(self) -> str | None:
-        return None if self._scores_of is None else self._scores_of[1].target
-
     # -- answers of the inference process ------------------------------------------------------------------------
 
-    def _on_inference(self, event: object) -> None:
-        match event:
-            case Prediction():
-                self._on_prediction(event)
-            case SegmentProgress() if event.generation in self._asks and self.batch is None:
-                self.progress_changed.emit(replace(event.progress, what=event.progress.what or "Segmenting"))
-            case ProbeReady():
-                self.probed.emit(event)
-            case InferenceFailed():
-                self._on_failed(event)
-            case RequestCancelled():
-                ask = self._asks.pop(event.generation, None)
-                if ask is not None:
-                    self._after_ask(ask)
-            case EngineReady():
-                self.engine = event
-                self._say("", about="engine")
-                self.engine_changed.emit(event)
-            case InferenceDied():
-                self._on_died(event)
-
-    def _on_prediction(self, event: Prediction) -> None:
-        ask = self._asks.pop(event.event.generation, None)
-        if ask is None:
-            return
-        self._scores_of = (ask.key, ask.choice)
-        result = self.results.put(ask.key, ask.choice, event)
-        if ask.is_run and event.event.network_ran:
-            self.estimator.learn(ask.choice.model, ask.choice.recipe, *ask.size, seconds=event.event.seconds)
-        if self.shown is not None and ask.key == self.key_of(self.index):
+    def _on_answered(self, ask: Ask, result: Result) -> None:
+        index = self._index_of(ask.key)
+        if index is not None:
+            self._failed.pop(index, None)
+        if self.shown is not None and self._frame_request is None and ask.key == self.key_of(self.index):
             if ask.choice == self.choice:
                 self._present(result)
             else:
                 self._settle()
-        self._after_ask(ask)
+        self._after(ask)
 
-    def _on_failed(self, event: InferenceFailed) -> None:
-        ask = self._asks.pop(event.generation, None)
-        if ask is None:
-            return
-        message = event.message
+    def _on_run_failed(self, ask: Ask, event: InferenceFailed) -> None:
         index = self._index_of(ask.key)
         if index is not None and ask.is_run:
-            self._fail(index, message)
-        self._say(message, about="run")
+            self._failed[index] = event.message
+        self._say(event.message, about="engine" if event.code == "WorkerDied" else "run")
         if self.shown is not None and ask.key == self.key_of(self.index) and ask.is_run and self.batch is None:
             self._present(None)
-        self._after_ask(ask)
+        self._after(ask)
 
-    def _on_died(self, event: InferenceDied) -> None:
-        self.engine = None
-        self._scores_of = None
+    def _on_run_progress(self, progress: Progress) -> None:
+        if self.batch is None:
+            what = progress.what[:1].upper() + progress.what[1:] if progress.what else "Segmenting"
+            self.progress_changed.emit(replace(progress, what=what))
+
+    def _on_died(self, message: str) -> None:
         self._stop_batch()
-        self._forget_asks(cancel=False)
-        self.engine_changed.emit(None)
-        self._say(f"{event.message} It starts again by itself; then press Run.", about="engine")
+        self._forget(cancel=False)
+        self._say(f"{message} It starts again by itself; then press Run.", about="engine")
         self.settled.emit()
 
-    def _after_ask(self, ask: _Ask) -> None:
-        self._announce_item(ask.key)
+    def _on_engine(self, engine: EngineReady | None) -> None:
+        if engine is not None:
+            self._say("", about="engine")
+
+    def _after(self, ask: Ask) -> None:
+        self._announce(ask.key)
         if self.batch is not None:
             self._next_of_batch()
         elif not self.running:
@@ -414,7 +349,7 @@ class Session(QObject):
 
     def _next_of_batch(self) -> None:
         batch = self.batch
-        if batch is None or self._batch_request is not None or any(ask.is_run for ask in self._asks.values()):
+        if batch is None or self._batch_request is not None or self._frame_request is not None or self.runs.running:
             return
         index = batch.next(prefer=self.index, is_done=self._is_done)
         self.progress_changed.emit(batch.progress())
@@ -423,45 +358,41 @@ class Session(QObject):
             self.progress_changed.emit(None)
             self._say(batch.summary(len(self._failed)), kind="info", about="run")
             self.settled.emit()
-        elif self.shown is not None and index == self.index and self._frame_request is None:
+        elif self.shown is not None and index == self.index:
             self._segment(self.shown, self.key_of(index))
         else:
             self._batch_request = (self._ask_frame(index), index)
 
     def _stop_batch(self) -> None:
         if self.batch is not None:
-            self.batch = None
-            self._batch_request = None
-            self._forget_asks(cancel=True)
+            self.batch = self._batch_request = None
+            self._forget(cancel=True)
 
     def _is_done(self, index: int) -> bool:
-        return index in self._failed or self.results.has(self.key_of(index), self.choice)
+        return index in self._failed or self.has_labels(index)
 
     # -- small things --------------------------------------------------------------------------------------------
 
-    def _forget_asks(self, *, cancel: bool) -> None:
-        asks, self._asks = list(self._asks.values()), {}
-        if asks and cancel:
-            self._services.inference.client.cancel()
-        for ask in asks:
-            self._announce_item(ask.key)
+    def _forget(self, *, cancel: bool) -> None:
+        for ask in self.runs.forget(cancel=cancel):
+            self._announce(ask.key)
         self.progress_changed.emit(None)
 
     def _index_of(self, key: FrameKey) -> int | None:
-        if self.source is None:
+        if self.source is None or self.source.kind == "camera":
             return None
-        if self._is_video:
-            return key.index if key.path == self.source.path else None
-        return self._rows.get(key.path)
+        if self.source.items:
+            return self._rows.get(key.path)
+        return key.index if key.path == self.source.path else None
 
-    def _announce_item(self, key: FrameKey) -> None:
+    def _announce(self, key: FrameKey) -> None:
         index = self._index_of(key)
         if index is not None:
             self.item_changed.emit(index)
 
-    def _fail(self, index: int, reason: str) -> None:
-        self._failed[index] = reason
+    def _fail(self, index: int, event: MediaFailed) -> None:
+        self._failed[index] = event.message.removeprefix(f"{event.file}: ")
         self.item_changed.emit(index)
 
-    def _say(self, text: str, *, kind: Literal["error", "warning", "info"] = "error", about: str) -> None:
+    def _say(self, text: str, *, kind: Kind = "error", about: str) -> None:
         self.notice.emit(Notice(text, kind, about))

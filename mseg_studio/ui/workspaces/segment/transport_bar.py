@@ -63,7 +63,9 @@ class TransportBar(QWidget):
         last = f"{clock(timestamps_s[-1])} / {clock(timestamps_s[-1])}" if timestamps_s else ""
         self.time.setMinimumWidth(self.time.fontMetrics().horizontalAdvance(last) + 4)
         count = len(timestamps_s)
-        self.frame.setMinimumWidth(self.frame.fontMetrics().horizontalAdvance(f"frame {count} / {count} · {count} done"))
+        self.frame.setMinimumWidth(
+            self.frame.fontMetrics().horizontalAdvance(f"frame {count} / {count} · {count} done")
+        )
 
     def show_position(self, index: int) -> None:
         """Say where the video is."""
@@ -148,7 +150,9 @@ class Timeline(QWidget):
                 start = index
             elif not done and start is not None:
                 painter.setBrush(QColor(tones.accent))
-                painter.drawRect(QRectF(track.left() + start * step, track.top(), (index - start) * step, track.height()))
+                painter.drawRect(
+                    QRectF(track.left() + start * step, track.top(), (index - start) * step, track.height())
+                )
                 start = None
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         head = track.left() + (self.position + 0.5) * step

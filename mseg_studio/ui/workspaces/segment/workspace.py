@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QEvent, QObject, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QMenu, QStackedLayout, QVBoxLayout, QWidget
 
@@ -46,6 +46,7 @@ class SegmentWorkspace(QObject):
         self.player = Player(session)
         self.opacity = opacity
         self.progress: Progress | None = None
+        self.models: list[ModelChoice] = []
         self._hovered: tuple[int, int] | None = None
         self._pinned: tuple[int, int] | None = None
         self._layer: LabelLayer | None = None
@@ -69,6 +70,7 @@ class SegmentWorkspace(QObject):
 
     def _make_centre(self) -> QWidget:
         centre = QWidget()
+        centre.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -92,8 +94,8 @@ class SegmentWorkspace(QObject):
         session.choice_changed.connect(self._on_choice)
         session.progress_changed.connect(self._on_progress)
         session.notice.connect(self.messages.take)
-        session.engine_changed.connect(self._on_engine)
-        session.probed.connect(self._on_probed)
+        session.runs.engine_changed.connect(self._on_engine)
+        session.runs.probed.connect(self._on_probed)
         session.thumbnail_ready.connect(self._on_thumbnail)
         session.settled.connect(self._refresh_run)
 
@@ -160,15 +162,15 @@ class SegmentWorkspace(QObject):
 
     def refresh_models(self) -> None:
         """Read again which models are installed."""
-        models = self._services.models()
+        self.models = list(self._services.models())
         choice = self.session.choice
-        self.controls.show_models(models, choice.model)
+        self.controls.show_models(self.models, choice.model)
         self.controls.show_recipe(choice.recipe)
         self._refresh_targets()
 
     def model(self) -> ModelChoice | None:
         """The chosen model, None when it is not installed."""
-        return next((m for m in self._services.models() if m.name == self.session.choice.model), None)
+        return next((m for m in self.models if m.name == self.session.choice.model), None)
 
     def available(self) -> frozenset[str]:
         """What is there for actions to work on."""
