@@ -66,7 +66,8 @@ class Projection:
 
     def project_ids(self, ids_HW: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
         """Hard mapping of label ids, for maps that have no probabilities; unmapped ids become the ignore id."""
-        return self.lookup[ids_HW].astype(self.target.id_dtype)
+        lookup: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] = self.lookup.astype(self.target.id_dtype)
+        return lookup[ids_HW]
 
 
 def identity(taxonomy: Taxonomy) -> Projection:
