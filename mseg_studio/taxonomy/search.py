@@ -6,7 +6,7 @@ from rapidfuzz import fuzz
 
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 
-_MIN_SCORE = 60.0
+_MIN_SCORE = 78.0
 
 
 def search(taxonomy: Taxonomy, query: str, limit: int = 20) -> list[ClassInfo]:
