@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from mseg_studio.media.folder import Skipped
 from mseg_studio.media.frame import Frame
 
 Kind = Literal["image", "folder", "video", "camera"]
@@ -24,6 +25,10 @@ class SourceInfo:
     timestamps_s: tuple[float, ...] = ()
     """Presentation time of every frame of a video, in order."""
     fps: float = 0.0
+    skipped: tuple[Skipped, ...] = ()
+    """What a folder holds besides its images, with the reason it is left out."""
+    notes: tuple[str, ...] = ()
+    """What a person should know: the file is damaged, its picture size changes."""
 
     @property
     def count(self) -> int:

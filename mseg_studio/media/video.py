@@ -25,6 +25,15 @@ def open_video(path: str | PathLike[str]) -> Video:
     return Video(path)
 
 
+def read_first_frame(path: str | PathLike[str]) -> Frame:
+    """The first frame of a video without indexing it, for thumbnails. Raises VideoReadError."""
+    with open_container(path) as container:
+        for frame in decoded(container, video_stream(container, path)):
+            if frame is not None:
+                return Frame(_upright_rgb(frame, path), FrameRef(Path(path)))
+    raise VideoReadError("none of its frames can be decoded", path=path)
+
+
 class Video:
     """An open video. All frames have the size of the first, upright. Not for use by two threads at once.
 
@@ -79,7 +88,7 @@ class Video:
             raise IndexError(f"frame {index} of a video of {len(self)} frames")
         if self._latest is not None and self._latest.ref is not None and self._latest.ref.index == index:
             return self._latest
-        pixels = self._pixels(self._decode(index))
+        pixels = _upright_rgb(self._decode(index), self.path)
         if pixels.shape[:2] != (self.height, self.width):
             self._notes["the picture size changes within the file: later frames are resized to the first"] = None
             pixels = np.asarray(cv2.resize(pixels, (self.width, self.height)), dtype=np.uint8)
@@ -189,15 +198,16 @@ class Video:
             self.close()
             raise VideoReadError("none of its frames can be decoded", path=self.path)
         self._ahead = first
-        height, width = self._pixels(first[1]).shape[:2]
+        height, width = _upright_rgb(first[1], self.path).shape[:2]
         return width, height
 
-    def _pixels(self, frame: Any) -> npt.NDArray[np.uint8]:
-        """RGB (H, W, 3), upright."""
-        try:
-            pixels: npt.NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise VideoReadError(f"a frame cannot be converted to RGB: {error}", path=self.path) from error
-        # The display matrix turns the picture counter-clockwise by this angle (phones record sideways).
-        turns = round(getattr(frame, "rotation", 0) / 90) % 4
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+def _upright_rgb(frame: Any, path: str | PathLike[str]) -> npt.NDArray[np.uint8]:
+    """RGB (H, W, 3) of PyAV's frame."""
+    try:
+        pixels: npt.NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoReadError(f"a frame cannot be converted to RGB: {error}", path=path) from error
+    # The display matrix turns the picture counter-clockwise by this angle (phones record sideways).
+    turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels

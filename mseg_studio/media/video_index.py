@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from os import PathLike, fspath
 from typing import Any
@@ -21,9 +22,10 @@ _OPTIONS = {
     "format_whitelist": "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,mjpeg,h264,hevc,m4v,"
     "yuv4mpegpipe,ivf,obu,nut,dv,mxf,gif",
 }
+_WITH_DURATION = ("mov", "matroska", "avi", "flv", "asf")
 _DEFAULT_FPS = Fraction(25)
-
-av.logging.set_level(av.logging.PANIC)
+# PyAV's logging stays off, its default: with a level set, decoder threads wait for the interpreter to print while
+# closing the file waits for the threads.
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def open_container(path: str | PathLike[str]) -> Any:
         # "file:" keeps a name with a colon or a leading dash from being read as a protocol or option.
         return av.open(f"file:{fspath(path)}", options=_OPTIONS, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoReadError(f"not a video that can be read: {_words(error)}", path=path) from error
+        raise VideoReadError(f"not a video that can be read, or cut off ({_words(error)})", path=path) from error
 
 
 def video_stream(container: Any, path: str | PathLike[str]) -> Any:
@@ -72,34 +74,82 @@ def build_index(path: str | PathLike[str]) -> VideoIndex:
     with open_container(path) as container:
         stream = video_stream(container, path)
         fps = stream.average_rate or stream.guessed_rate or stream.base_rate
-        times: list[int | None] = []
-        keys: list[int | None] = []
-        damaged = False
-        packets = _packets(container, stream)
-        for packet in packets:
-            if packet is None:
-                damaged = True
-            elif packet.size and not packet.is_discard:
-                times.append(packet.pts)
-                damaged = damaged or packet.is_corrupt
-                if packet.is_keyframe:
-                    keys.append(packet.pts)
         time_base = stream.time_base
-    if not times:
+        scan = _scan(container, stream)
+        damaged = scan.damaged or scan.end_s < _announced_end_s(container) - max(0.5, 2 / fps if fps else 0.0)
+        in_doubt = container.format.name == "avi"
+    if not scan.times:
         raise VideoReadError("holds no frames", path=path)
-    known = sorted(time for time in times if time is not None)
-    if len(known) < len(times) or len(set(known)) < len(known) or time_base is None:
-        return _index_by_decoding(path, fps=Fraction(fps) if fps else _DEFAULT_FPS, damaged=damaged)
+    known = sorted(time for time in scan.times if time is not None)
+    doubtful = len(known) < len(scan.times) or len(set(known)) < len(known) or time_base is None
+    if doubtful or (in_doubt and not _times_increase(path)):
+        times_s = [float(time * time_base) for time in sorted(set(scan.decoding_times))] if time_base else []
+        return _index_by_decoding(path, fps=Fraction(fps) if fps else _DEFAULT_FPS, times_s=times_s, damaged=damaged)
     timestamps_s = tuple(float((time - known[0]) * time_base) for time in known)
-    if not fps:
-        fps = Fraction(len(known) - 1) / Fraction(timestamps_s[-1]) if timestamps_s[-1] > 0 else _DEFAULT_FPS
     numbers = {time: number for number, time in enumerate(known)}
-    starts = tuple(sorted(numbers[key] for key in keys if key is not None))
-    return VideoIndex(tuple(known), starts, timestamps_s, Fraction(fps).limit_denominator(100_000), damaged)
+    starts = tuple(sorted(numbers[key] for key in scan.keys if key is not None))
+    rate = Fraction(fps).limit_denominator(100_000) if fps else _average_rate(timestamps_s)
+    return VideoIndex(tuple(known), starts, timestamps_s, rate, damaged)
 
 
-def _index_by_decoding(path: str | PathLike[str], *, fps: Fraction, damaged: bool) -> VideoIndex:
-    """Count the frames of a file without usable time stamps (raw streams, AVI with B-frames): its rate says when."""
+@dataclass(slots=True)
+class _Scan:
+    """What the packets of a file say."""
+
+    times: list[int | None] = field(default_factory=list)
+    decoding_times: list[int] = field(default_factory=list)
+    keys: list[int | None] = field(default_factory=list)
+    end_s: float = 0.0
+    """Where the last packet of any stream ends."""
+    damaged: bool = False
+
+
+def _scan(container: Any, stream: Any) -> _Scan:
+    scan = _Scan()
+    for packet in _packets(container):
+        if packet is None:
+            scan.damaged = True
+            continue
+        if not packet.size:
+            continue
+        if packet.pts is not None and packet.time_base:
+            scan.end_s = max(scan.end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index == stream.index and not packet.is_discard:
+            scan.times.append(packet.pts)
+            scan.damaged = scan.damaged or packet.is_corrupt
+            if packet.dts is not None:
+                scan.decoding_times.append(packet.dts)
+            if packet.is_keyframe:
+                scan.keys.append(packet.pts)
+    return scan
+
+
+def _announced_end_s(container: Any) -> float:
+    """Where the file's header says that it ends; 0 for formats whose header does not say, which would be a guess."""
+    if container.duration is None or not any(name in container.format.name for name in _WITH_DURATION):
+        return 0.0
+    return float(container.duration + (container.start_time or 0)) / 1e6
+
+
+def _times_increase(path: str | PathLike[str]) -> bool:
+    """Whether frames come out in the order of their times.
+
+    AVI stores no presentation times; FFmpeg derives them from the order of packets, wrongly for H.264 with B-frames.
+    """
+    times: list[int] = []
+    with open_container(path) as container:
+        for frame in itertools.islice(decoded(container, video_stream(container, path)), 100):
+            if frame is not None:
+                times.append(-1 if frame.pts is None else frame.pts)
+    return all(before < after for before, after in itertools.pairwise(times))
+
+
+def _index_by_decoding(path: str | PathLike[str], *, fps: Fraction, times_s: list[float], damaged: bool) -> VideoIndex:
+    """Count the frames of a file that does not say when each is shown (raw streams, AVI with B-frames).
+
+    Frames are shown at the times at which packets are decoded, in order, all shifted alike: `times_s`, where there are
+    as many as frames. Otherwise `fps` says when.
+    """
     count = 0
     with open_container(path) as container:
         for frame in decoded(container, video_stream(container, path)):
@@ -109,7 +159,17 @@ def _index_by_decoding(path: str | PathLike[str], *, fps: Fraction, damaged: boo
                 count += 1
     if count == 0:
         raise VideoReadError("none of its frames can be decoded", path=path)
+    if len(times_s) == count:
+        timestamps_s = tuple(time_s - times_s[0] for time_s in times_s)
+        return VideoIndex((), (0,), timestamps_s, _average_rate(timestamps_s), damaged)
     return VideoIndex((), (0,), tuple(float(number / fps) for number in range(count)), fps, damaged)
+
+
+def _average_rate(timestamps_s: tuple[float, ...]) -> Fraction:
+    """Frames a second, from first to last."""
+    if len(timestamps_s) < 2 or timestamps_s[-1] <= 0:
+        return _DEFAULT_FPS
+    return Fraction((len(timestamps_s) - 1) / timestamps_s[-1]).limit_denominator(1001)
 
 
 def decoded(container: Any, stream: Any, *, from_key: bool = False) -> Iterator[Any]:
@@ -133,15 +193,19 @@ def decoded(container: Any, stream: Any, *, from_key: bool = False) -> Iterator[
         yield from frames
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Packets, then PyAV's empty one that flushes the decoder; None before that where reading broke off."""
+def _packets(container: Any, *streams: Any) -> Iterator[Any]:
+    """Packets of the streams (of all, when none are named), PyAV's empty ones that flush the decoders last.
+
+    None comes where reading broke off, before those.
+    """
     try:
-        yield from container.demux(stream)
+        yield from container.demux(*streams)
     except (av.error.FFmpegError, OSError, ValueError):
         yield None
-        flush = av.Packet(0)
-        flush.stream = stream
-        yield flush
+        for stream in streams:
+            flush = av.Packet(0)
+            flush.stream = stream
+            yield flush
 
 
 def _is_cover(stream: Any) -> bool:
