@@ -132,10 +132,9 @@ class DenseScores:
                 parts.append(self.grid(index)[first:last].flatten(0, 1))
                 taps.append(Taps(part.low - first, part.high - first, part.weight))
                 sizes.append((last - first, width))
-            joined = parts[0] if len(parts) == 1 else None
             if matrix is not None:
-                joined = torch.cat([part @ matrix for part in parts])
-            yield band, _Band(joined if joined is not None else torch.cat(parts), tuple(sizes), taps, column_taps)
+                parts = [part @ matrix for part in parts]
+            yield band, _Band(parts[0] if len(parts) == 1 else torch.cat(parts), tuple(sizes), taps, column_taps)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -1,15 +1,15 @@
-"""The two fused passes around the network on the CPU, compiled by numba (performance.md 9).
+"""The two fused passes around the network on the CPU, compiled by numba.
 
 Every function works on a range of rows, releases the interpreter lock and touches nothing outside its rows, so that a
 thread pool runs them side by side and the answer does not depend on how rows are shared out. The plain torch versions
-in `plain.py` are the oracle. Sums may be reordered. Maxima are taken over the bits seen as integers, which have the same
-order and which the compiler turns into vector code; floating-point maxima stay scalar and cost four times as much.
+in `plain.py` are the oracle. Sums may be reordered. Maxima are taken over the bits seen as integers: they have the same
+order, and the compiler makes vector code of them; floating-point maxima stay scalar and cost four times as much.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 _F32 = npt.NDArray[np.float32]
 _I32 = npt.NDArray[np.int32]
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _LOG2_E = np.float32(1.4426950408889634)
 _LN_2_HIGH = np.float32(0.693359375)
@@ -25,10 +24,10 @@ _LN_2_LOW = np.float32(-2.12194440e-4)
 _SMALLEST = np.float32(-87.0)
 
 
-def _compiled(function: _Function) -> _Function:
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     flags = {"contract", "reassoc", "nsz", "nnan"}
-    result: _Function = numba.njit(nogil=True, cache=True, fastmath=flags, error_model="numpy")(function)
-    return result
+    compiled: Callable[..., Any] = numba.njit(nogil=True, cache=True, fastmath=flags, error_model="numpy")(function)
+    return compiled
 
 
 @_compiled
@@ -249,3 +248,17 @@ def top_k_rows(
             for c in range(kept):
                 total -= values[c]
             residual_HW[y, x] = max(total, np.float32(0.0))
+
+
+def warm_up() -> None:
+    """Compile, or load what was compiled before, so that the first image does not wait for it."""
+    one, zeros = np.ones((1, 1), np.float32), np.zeros((1, 1), np.int32)
+    scores, taps = np.ones((1, 1), np.float32), (zeros, zeros, np.zeros((1, 1), np.float32))
+    add_crop_rows(
+        np.zeros((1, 1, 1), np.float32), np.zeros((1, 1, 1, 1), np.float32), *(tap[0] for tap in taps), *taps,
+        one[0], one[0], 0, 0, 0, 1,
+    )  # fmt: skip
+    for dtype in (np.uint8, np.uint16):
+        place = (np.zeros(1, dtype), scores, zeros[0], np.ones(1, np.int32), *taps, *taps, 0, 1)
+        label_rows(np.zeros((1, 1), dtype), *place)
+        top_k_rows(np.zeros((1, 1, 1), dtype), np.zeros((1, 1, 1), np.float32), one.copy(), *place)

@@ -83,6 +83,11 @@ class Predictor:
         return str(self._ladder[0].device)
 
     @property
+    def torch_device(self) -> torch.device:
+        """The same as torch sees it."""
+        return self._ladder[0].device
+
+    @property
     def note(self) -> str:
         """What the lack of memory has cost so far, in words; empty when nothing."""
         return self._ladder[0].note

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -21,6 +23,8 @@ class TorchEngine:
         self._dtype = _half_dtype(device) if precision == "half" else torch.float32
         self._layout = torch.channels_last if precision == "half" else torch.contiguous_format
         network = network.eval().requires_grad_(False)
+        if precision == "half":
+            network = copy.deepcopy(network)  # what was rounded to half cannot be made float32 again
         self._network = network.to(device=device, dtype=self._dtype, memory_format=self._layout)
 
     @property

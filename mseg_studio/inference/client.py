@@ -1,0 +1,257 @@
+"""The window's side of the inference process. Torch-free; every call returns at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mseg_studio.inference.events import (
+    EngineReady,
+    InferenceDied,
+    InferenceEvent,
+    InferenceFailed,
+    LabelsReady,
+    ProbeReady,
+    RequestCancelled,
+    SegmentProgress,
+)
+from mseg_studio.inference.recipe import Recipe
+from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.media.frame import Frame
+from mseg_studio.progress import Progress
+from mseg_studio.taxonomy.catalog import default_catalog
+from mseg_studio.workers.client import WorkerClient
+from mseg_studio.workers.outcome import Death, Failure, Reply
+
+_MODULE = "mseg_studio.inference.worker"
+_SCORES_GONE = "ScoresGoneError"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Run:
+    """What a frame was or is to be segmented with."""
+
+    request_id: int
+    frame: Frame
+    model: str
+    recipe: Recipe
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Switch:
+    """A frame that is asked for in another taxonomy."""
+
+    target: str
+    of: int
+
+
+class InferenceClient:
+    """Segments frames in a child process; what happens arrives as events in the client's own thread.
+
+    Every `segment` and `project` ends in exactly one LabelsReady, InferenceFailed or RequestCancelled that carries the
+    generation it returned; generations increase. A new `segment` overtakes the one before.
+    """
+
+    def __init__(self, on_event: Callable[[InferenceEvent], None], *, threads: int = 0) -> None:
+        """`on_event` is called in the client's thread and must be short; `threads` 0 leaves one core for the window."""
+        self._on_event = on_event
+        self._worker = WorkerClient(
+            _MODULE,
+            on_reply=self._on_reply,
+            on_failed=self._on_failed,
+            on_died=self._on_died,
+            on_ready=self._on_ready,
+            name="inference",
+            arguments={"threads": threads},
+        )
+        self._lock = threading.RLock()
+        self._runs: dict[int, _Run] = {}
+        self._switches: dict[int, _Switch] = {}
+        self._probes: set[int] = set()
+        self._renamed: dict[int, int] = {}
+        """Request id of a repeated run to the generation it answers."""
+        self._done: _Run | None = None
+        """The run whose scores the process keeps."""
+        self._started_s = time.monotonic()
+
+    def start(self) -> None:
+        """Start the process in the background."""
+        self._started_s = time.monotonic()
+        self._worker.start()
+
+    def segment(self, frame: Frame, *, model: str, recipe: Recipe, target: str) -> int:
+        """Segment `frame` and give its labels in taxonomy `target`. Returns the generation of the answer."""
+        with self._lock:
+            return self._submit_run(frame, model, recipe, target)
+
+    def project(self, target: str) -> int:
+        """The newest frame in another taxonomy, without a run of the network. Returns the generation of the answer.
+
+        While a frame is being segmented this means that frame. Should the process have lost the scores meanwhile, the
+        frame is segmented again; before any `segment` the answer is InferenceFailed.
+        """
+        with self._lock:
+            of = max(self._runs, default=self._done.request_id if self._done else 0)
+            request_id = self._worker.submit(
+                "project", {"target": target, "of": of}, lane="project", overtake=True, priority=1
+            )
+            self._switches[request_id] = _Switch(target, of)
+            return request_id
+
+    def probe(self, x: int, y: int, *, target: str | None = None) -> int:
+        """Ask for the probabilities at pixel (x, y) of the last segmented frame; newest wins.
+
+        `target` is the output taxonomy of the answer, by default the one last asked for. Answered by ProbeReady, or not
+        at all when there is nothing to answer from.
+        """
+        with self._lock:
+            done = self._done
+            fields = {
+                "x": x,
+                "y": y,
+                "target": target or (done.target if done else ""),
+                "of": done.request_id if done else 0,
+            }
+            request_id = self._worker.submit("probe", fields, lane="probe", priority=2)
+            self._probes.add(request_id)
+            return request_id
+
+    def cancel(self) -> None:
+        """Stop what runs and forget what waits: RequestCancelled comes at once for each."""
+        self._worker.cancel()
+
+    def release_device(self) -> None:
+        """Have the process give the device's memory back; the scores of the current frame go with it."""
+        self._worker.submit("release_device", lane="release_device")
+
+    def forgive(self, path: str) -> None:
+        """Try a file again that the process died of three times."""
+        self._worker.forgive(path)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, None while there is none."""
+        return self._worker.pid
+
+    def close(self) -> None:
+        """End the process and the client's thread; nothing is told any more."""
+        self._worker.close()
+
+    def _submit_run(self, frame: Frame, model: str, recipe: Recipe, target: str) -> int:
+        key = "" if frame.ref is None else f"{frame.ref.path}#{frame.ref.index}"
+        request_id = self._worker.submit(
+            "segment",
+            {"model": model, "recipe": recipe.as_dict(), "target": target},
+            arrays={"pixels": frame.pixels_HW3},
+            lane="segment",
+            overtake=True,
+            input_key=key,
+        )
+        self._runs[request_id] = _Run(request_id, frame, model, recipe, target)
+        return request_id
+
+    # -- in the worker client's thread ---------------------------------------------------------------------------
+
+    def _on_ready(self, fields: Mapping[str, Any]) -> None:
+        seconds = time.monotonic() - self._started_s
+        self._on_event(EngineReady(str(fields["device"]), str(fields["label"]), seconds))
+
+    def _on_reply(self, reply: Reply) -> None:
+        fields = reply.fields
+        if reply.type == "progress":
+            with self._lock:
+                is_run = reply.request_id in self._runs
+                generation = self._renamed.get(reply.request_id, reply.request_id)
+            if is_run:
+                self._on_event(SegmentProgress(generation, _progress(fields)))
+        elif reply.type == "engine":
+            self._on_event(EngineReady(str(fields["device"]), str(fields["label"]), 0.0))
+        elif reply.final:
+            self._on_result(reply)
+
+    def _on_result(self, reply: Reply) -> None:
+        with self._lock:
+            run = self._runs.pop(reply.request_id, None)
+            switch = self._switches.pop(reply.request_id, None)
+            probed = reply.request_id in self._probes
+            self._probes.discard(reply.request_id)
+            generation = self._renamed.pop(reply.request_id, reply.request_id)
+            if run is not None:
+                self._done = run
+            elif switch is not None and self._done is not None and self._done.request_id == switch.of:
+                self._done = _retargeted(self._done, switch.target)
+        if run is not None or switch is not None:
+            self._on_event(_labels(generation, reply))
+        elif probed:
+            self._on_event(_probe(generation, reply.fields))
+
+    def _on_failed(self, failure: Failure) -> None:
+        with self._lock:
+            if failure.request_id in self._probes:
+                self._probes.discard(failure.request_id)
+                return
+            run = self._runs.pop(failure.request_id, None)
+            switch = self._switches.pop(failure.request_id, None)
+            generation = self._renamed.pop(failure.request_id, failure.request_id)
+            if run is None and switch is None:
+                return
+            if switch is not None and failure.code == _SCORES_GONE and self._run_again(switch, generation):
+                return
+        if failure.code == "Cancelled":
+            self._on_event(RequestCancelled(generation))
+        else:
+            self._on_event(InferenceFailed(generation, failure.code, failure.message, failure.file))
+
+    def _run_again(self, switch: _Switch, generation: int) -> bool:
+        """Segment the frame of `switch` once more: its scores were lost with an earlier process or a cancelled run."""
+        done = self._done
+        if done is None or done.request_id != switch.of or self._runs:
+            return False
+        request_id = self._submit_run(done.frame, done.model, done.recipe, switch.target)
+        self._renamed[request_id] = generation
+        return True
+
+    def _on_died(self, death: Death) -> None:
+        self._started_s = time.monotonic() + (death.restart_in_s or 0.0)
+        if not death.deliberate:
+            self._on_event(InferenceDied(death.message, death.restart_in_s or 0.0))
+
+
+def _retargeted(run: _Run, target: str) -> _Run:
+    return _Run(run.request_id, run.frame, run.model, run.recipe, target)
+
+
+def _progress(fields: Mapping[str, Any]) -> Progress:
+    return Progress(int(fields["done"]), int(fields["total"]), str(fields["what"]), fields["seconds_left"])
+
+
+def _labels(generation: int, reply: Reply) -> LabelsReady:
+    fields = reply.fields
+    taxonomy = default_catalog().taxonomy(str(fields["taxonomy"]))
+    return LabelsReady(
+        generation=generation,
+        labels=LabelMap(reply.arrays["ids"], taxonomy),
+        model=str(fields["model"]),
+        sidecar=dict(fields["sidecar"]),
+        seconds=float(fields["seconds"]),
+        network_ran=bool(fields["network_ran"]),
+    )
+
+
+def _probe(generation: int, fields: Mapping[str, Any]) -> ProbeReady:
+    return ProbeReady(
+        generation=generation,
+        x=int(fields["x"]),
+        y=int(fields["y"]),
+        model_top=_top(fields["model_top"]),
+        target_top=_top(fields["target_top"]),
+        uncovered=float(fields["uncovered"]),
+    )
+
+
+def _top(entries: Any) -> tuple[tuple[int, str, float], ...]:
+    return tuple((int(class_id), str(name), float(share)) for class_id, name, share in entries)

@@ -1,0 +1,131 @@
+"""The inference process: owns model and device, gets pixels from the window and paths from nobody."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from mseg_studio.progress import Progress
+from mseg_studio.workers.child import Answer, Request, WorkerLink
+
+if TYPE_CHECKING:
+    from mseg_studio.inference.session import Answered, Session
+
+_DEVICE_IS_DEAD = 4
+
+
+def main(link: WorkerLink) -> None:
+    """Entry point of the child. `link.arguments`: threads (0 leaves one core for the window)."""
+    threads = int(link.arguments.get("threads", 0)) or max(1, available_cores() - 1)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    from mseg_studio.inference import kernels
+    from mseg_studio.inference.devices import device_words, resolve_device, resolve_precision
+    from mseg_studio.inference.session import Session
+
+    device = resolve_device("auto")
+    label = " · ".join((device_words(device), "torch", resolve_precision("auto", device)))
+    threading.Thread(target=kernels.warm_up, name="warm-up", daemon=True).start()
+    handlers = Handlers(Session(), (str(device), label))
+    link.serve(
+        {
+            "segment": handlers.segment,
+            "project": handlers.project,
+            "probe": handlers.probe,
+            "release_device": handlers.release_device,
+        },
+        ready={"device": str(device), "label": label},
+    )
+
+
+class Handlers:
+    """Requests of the wire to calls of the session."""
+
+    def __init__(self, session: Session, told: tuple[str, str]) -> None:
+        self._session = session
+        self._told = told
+        """Device and badge as the window knows them."""
+
+    def segment(self, request: Request) -> Answer:
+        """Pixels to labels; see `Session.segment`."""
+        from mseg_studio.inference.recipe import from_dict
+
+        fields = request.fields
+        try:
+            answered = self._session.segment(
+                request.arrays["pixels"],
+                generation=request.request_id,
+                model=str(fields["model"]),
+                recipe=from_dict(dict(fields["recipe"])),
+                target=str(fields["target"]),
+                on_progress=request.progress,
+                cancel=request.cancel,
+            )
+        except RuntimeError as error:
+            _end_if_device_is_dead(error)
+            raise
+        now = (self._session.device, self._session.badge())
+        if now != self._told:
+            self._told = now
+            request.tell("engine", {"device": now[0], "label": now[1]})
+        return _answer(answered, network_ran=True)
+
+    def project(self, request: Request) -> Answer:
+        """The current frame in another taxonomy; see `Session.project`."""
+        answered = self._session.project(str(request.fields["target"]), generation=int(request.fields["of"]))
+        return _answer(answered, network_ran=False)
+
+    def probe(self, request: Request) -> Answer:
+        """Probabilities at a pixel; see `Session.probe`."""
+        fields = request.fields
+        x, y = int(fields["x"]), int(fields["y"])
+        model_top, target_top, uncovered = self._session.probe(
+            x, y, str(fields["target"]), generation=int(fields["of"])
+        )
+        return Answer(
+            {
+                "x": x,
+                "y": y,
+                "model_top": [list(entry) for entry in model_top],
+                "target_top": [list(entry) for entry in target_top],
+                "uncovered": uncovered,
+            }
+        )
+
+    def release_device(self, request: Request) -> Answer:
+        """Give the device's memory back; see `Session.release_device`."""
+        request.progress(Progress(0, 1, "releasing the device"))
+        self._session.release_device()
+        return Answer()
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _answer(answered: Answered, *, network_ran: bool) -> Answer:
+    fields: dict[str, Any] = {
+        "taxonomy": answered.labels.taxonomy.name,
+        "model": answered.model,
+        "sidecar": answered.facts,
+        "seconds": answered.seconds,
+        "network_ran": network_ran,
+    }
+    return Answer(fields, {"ids": answered.labels.ids_HW})
+
+
+def _end_if_device_is_dead(error: RuntimeError) -> None:
+    """After an illegal access a CUDA context answers nothing any more: only a new process helps."""
+    if "CUDA error" in str(error) and "out of memory" not in str(error):
+        sys.stderr.write(f"the CUDA device failed: {str(error).splitlines()[0]}\n")
+        sys.stderr.flush()
+        os._exit(_DEVICE_IS_DEAD)
