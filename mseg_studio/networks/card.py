@@ -23,7 +23,10 @@ NOT_YET_HASHED = "0" * 64
 """`weights_sha256` of a card whose weights are still to be written."""
 
 _FORMAT = 1
-_MAX_CARD_BYTES = 1 << 20
+_MAX_CARD_BYTES = 128 << 10
+_MAX_BRACKETS = 1000
+"""PyYAML's time grows with the square of open brackets: a hostile card could hold the program up for minutes."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))}
@@ -154,7 +157,7 @@ def read_card(path: Path) -> ModelCard:
     with path.open("rb") as stream:
         data = stream.read(_MAX_CARD_BYTES + 1)
     if len(data) > _MAX_CARD_BYTES:
-        raise ConfigError(f"is larger than {_MAX_CARD_BYTES >> 20} MiB, that is no model card", path=path)
+        raise ConfigError(f"is larger than {_MAX_CARD_BYTES >> 10} KiB, that is no model card", path=path)
     try:
         return card_from_dict(_plain_mapping(data.decode("utf-8")))
     except ConfigError as error:
@@ -201,21 +204,34 @@ def _check_keys(values: Mapping[str, Any], kind: type[ModelCard] | type[Metric],
             raise ConfigError(f"{where}{name} is missing")
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Safe YAML without aliases: they let a few lines unfold into gigabytes, and no card needs them."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ConfigError("uses YAML aliases, which a model card may not")
+        return super().compose_node(parent, index)
+
+
 def _plain_mapping(text: str) -> dict[str, Any]:
-    """A YAML mapping without anchors: they let a few lines unfold into gigabytes, and no card needs them."""
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-        raise ConfigError("uses YAML aliases, which a model card may not")
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError("expected `key: value` lines")
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise ConfigError("expected `key: value` lines with plain keys")
-        if key.value in seen:
-            raise ConfigError(f"key '{printable(str(key.value)[:80])}' appears twice")
-        seen.add(key.value)
-    values: dict[str, Any] = yaml.safe_load(text)
+    """The mapping that a YAML text is; a key that appears twice is refused, where YAML would take the last."""
+    if text.count("[") + text.count("{") > _MAX_BRACKETS:
+        raise ConfigError(f"has more than {_MAX_BRACKETS} brackets, that is no model card")
+    loader = _PlainLoader(text)
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError("expected `key: value` lines")
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError("expected `key: value` lines with plain keys")
+            if key.value in seen:
+                raise ConfigError(f"key '{printable(key.value[:80])}' appears twice")
+            seen.add(key.value)
+        values: dict[str, Any] = loader.construct_document(node)
+    finally:
+        loader.dispose()
     return values
 
 
