@@ -66,8 +66,11 @@ class Projection:
 
     def project_ids(self, ids_HW: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
         """Hard mapping of label ids, for maps that have no probabilities; unmapped ids become the ignore id."""
-        lookup: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] = self.lookup.astype(self.target.id_dtype)
-        return lookup[ids_HW]
+        if self.target.ignore_id == 255:
+            small_HW: npt.NDArray[np.uint8] = self.lookup.astype(np.uint8)[ids_HW]
+            return small_HW
+        large_HW: npt.NDArray[np.uint16] = self.lookup[ids_HW]
+        return large_HW
 
 
 def identity(taxonomy: Taxonomy) -> Projection:
