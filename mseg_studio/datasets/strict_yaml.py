@@ -15,6 +15,13 @@ MAX_BYTES = 16 << 20
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice (PyYAML keeps the last) and reads `[r, g, b]: name`."""
 
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            # A few lines of nested aliases can describe gigabytes.
+            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+            raise _LineError(line, "aliases are not allowed")
+        return super().compose_node(parent, index)
+
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         if isinstance(node, yaml.MappingNode):
             self.flatten_mapping(node)
@@ -45,7 +52,11 @@ def load_yaml(path: Path) -> Any:
         data = path.read_bytes()
         if len(data) > MAX_BYTES:
             raise ConfigError(f"{len(data)} bytes are more than a description has", path=path)
-        return yaml.load(data.decode("utf-8-sig"), _StrictLoader)  # noqa: S506 - a SafeLoader
+        loader = _StrictLoader(data.decode("utf-8-sig"))
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except FileNotFoundError as error:
         raise ConfigError("no such file", path=path) from error
     except OSError as error:

@@ -35,7 +35,7 @@ class OverlayStyle:
 
 def colourise(labels: LabelMap) -> Pixels:
     """RGB (H, W, 3): every pixel in the colour of its class, ignored pixels black."""
-    return _colours(labels)[labels.ids_HW]
+    return palette_rgb(labels.taxonomy)[labels.ids_HW]
 
 
 def blend(pixels_HW3: Pixels, labels: LabelMap, style: OverlayStyle | None = None) -> Pixels:
@@ -48,7 +48,7 @@ def blend(pixels_HW3: Pixels, labels: LabelMap, style: OverlayStyle | None = Non
     mixed = np.asarray(cv2.addWeighted(colours, style.opacity, pixels_HW3, 1 - style.opacity, 0), np.uint8)
     if style.contour_px:
         np.copyto(mixed, colours, where=contours(ids, style.contour_px)[..., None])
-    bare = np.zeros(65536 if ids.dtype == np.uint16 else 256, np.bool_)
+    bare = np.zeros(labels.taxonomy.ignore_id + 1, np.bool_)
     bare[[*style.hidden, labels.taxonomy.ignore_id]] = True
     np.copyto(mixed, pixels_HW3, where=bare[ids][..., None])
     return mixed
@@ -67,11 +67,3 @@ def contours(ids_HW: Ids, width_px: int = 1) -> npt.NDArray[np.bool_]:
         return edge
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return np.asarray(cv2.dilate(edge.view(np.uint8), cross, iterations=width_px - 1), np.bool_)
-
-
-def _colours(labels: LabelMap) -> Pixels:
-    """Colour of every id that the array can hold, black where there is no class."""
-    table = np.zeros((65536 if labels.ids_HW.dtype == np.uint16 else 256, 3), np.uint8)
-    known = palette_rgb(labels.taxonomy)
-    table[: len(known)] = known
-    return table

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from mseg_studio.taxonomy.catalog import Catalog
 
 from mseg_studio.errors import TaxonomyError
 from mseg_studio.media.image import write_ids_png, write_rgb_png
+from mseg_studio.taxonomy.catalog import Catalog
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Links, Projection, identity
 

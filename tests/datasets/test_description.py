@@ -180,6 +180,7 @@ def test_two_images_for_one_label(tmp_path: Path) -> None:
         ("format: 1", "colour_map: {[1, 2]: car}", "is no colour"),
         ("format: 1", "colour_map: {[1, 2, 256]: car}", "256 is no whole number from 0 to 255"),
         ("format: 1", "format: [1", "not YAML: line"),
+        ("name: tiny", "name: &a tiny\nignore_id: *a", "not YAML: line 4: aliases are not allowed"),
         ("format: 1", "format: !!python/object/apply:os.system [ls]", "not YAML: line"),
     ],
 )
