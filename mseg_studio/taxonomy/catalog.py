@@ -25,6 +25,10 @@ _FIRST_OUTPUTS = ("camvid-11", "cityscapes-19", "kitti-19", "pascal-context-60",
 _THROUGH = "Through the universal taxonomy: no links of its own are published."
 
 
+class UnknownTaxonomyError(TaxonomyError):
+    """No taxonomy has this name; the message offers the nearest ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutputChoice:
     """A taxonomy that results of a model can be shown in without running it again."""
@@ -60,7 +64,7 @@ class Catalog:
         """The whole file of a taxonomy: classes, links and where it lies. Raises TaxonomyError as `taxonomy` does."""
         files = self._files()
         if name not in files:
-            raise TaxonomyError(f"unknown taxonomy '{printable(name)}'{nearest(name, files)}")
+            raise UnknownTaxonomyError(f"unknown taxonomy '{printable(name)}'{nearest(name, files)}")
         paths = files[name]
         if len(paths) > 1:
             raise TaxonomyError(
