@@ -196,7 +196,7 @@ def import_checkpoint(
     """
 
     def at(step: int, what: str) -> None:
-        if cancel is not None:
+        if cancel is not None and step < 4:  # once written it is there: too late to cancel
             cancel.raise_if_cancelled()
         if on_progress is not None:
             on_progress(Progress(step, 4, what))

@@ -1,0 +1,88 @@
+"""What every network must do, whoever wrote it: whatever discovery finds is put through this."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from mseg_studio.networks.checkpoint import build_without_values, compare, known_networks, network_with, recognise
+from mseg_studio.networks.folding import fold_batch_norm
+from mseg_studio.networks.spec import NetworkSpec
+
+NETWORKS = list(known_networks().values())
+SMALL_SIDES = (65, 97)
+
+
+def _network(spec: NetworkSpec, num_classes: int) -> torch.nn.Module:
+    torch.manual_seed(0)
+    module: torch.nn.Module = spec.build(num_classes)
+    return module.eval().requires_grad_(False)
+
+
+def test_the_published_networks_are_there() -> None:
+    assert {"hrnet-w48", "hrnet-w18-small"} <= {spec.name for spec in NETWORKS}
+
+
+@pytest.mark.parametrize("spec", NETWORKS, ids=lambda spec: spec.name)
+class TestNetwork:
+    def test_builds_without_values_and_takes_values(self, spec: NetworkSpec) -> None:
+        empty = build_without_values(spec, 5)
+        assert all(tensor.is_meta for tensor in (*empty.parameters(), *empty.buffers()))
+        state = {key: torch.zeros(value.shape, dtype=value.dtype) for key, value in empty.state_dict().items()}
+        filled = network_with(spec, 5, state)
+        # A buffer outside the state dict would be left without values: every one must be persistent.
+        assert not any(tensor.is_meta for tensor in (*filled.parameters(), *filled.buffers()))
+        assert not filled.training
+
+    def test_head_key_gives_the_class_count(self, spec: NetworkSpec) -> None:
+        for num_classes in (1, 19, 194, 316):
+            state = build_without_values(spec, num_classes).state_dict()
+            assert state[spec.head_weight_key].shape[0] == num_classes
+            found = recognise(state)
+            assert (found.spec.name, found.num_classes) == (spec.name, num_classes)
+
+    def test_size_rule(self, spec: NetworkSpec) -> None:
+        for crop_px in (473, 593, 713):
+            spec.check_crop(crop_px)
+        for crop_px in (474, 472, 0, -7, 1, 9):
+            with pytest.raises(ValueError, match=f"crop {crop_px} does not fit {spec.name}"):
+                spec.check_crop(crop_px)
+
+    def test_sizes_of_the_answer_and_determinism(self, spec: NetworkSpec) -> None:
+        network = _network(spec, 7)
+        with torch.inference_mode():
+            for height, width in itertools.product(SMALL_SIDES, repeat=2):
+                images_NCHW = torch.randn(2, 3, height, width)
+                logits = network(images_NCHW)
+                strided = network.strided_logits(images_NCHW)
+                assert logits.shape == (2, 7, height, width)
+                assert strided.shape == (2, 7, -(-height // spec.logits_stride), -(-width // spec.logits_stride))
+                again = network(images_NCHW)
+                assert torch.equal(logits, again)
+                upsampled = torch.nn.functional.interpolate(
+                    strided, size=(height, width), mode="bilinear", align_corners=True
+                )
+                assert torch.allclose(logits, upsampled, atol=1e-5)
+
+    def test_images_of_a_batch_do_not_mix(self, spec: NetworkSpec) -> None:
+        network = _network(spec, 3)
+        images_NCHW = torch.randn(2, 3, 65, 65)
+        with torch.inference_mode():
+            alone = torch.cat([network(image[None]) for image in images_NCHW])
+            scale = max(1.0, float(alone.abs().max()))
+            assert torch.allclose(network(images_NCHW), alone, atol=1e-4 * scale)
+
+    def test_answer_is_the_same_folded(self, spec: NetworkSpec) -> None:
+        network = _network(spec, 3)
+        images_NCHW = torch.randn(1, 3, 97, 97)
+        with torch.inference_mode():
+            expected = network(images_NCHW)
+            scale = max(1.0, float(expected.abs().max()))
+            assert torch.allclose(fold_batch_norm(network)(images_NCHW), expected, atol=1e-4 * scale)
+
+    def test_keys_fit_no_other_network(self, spec: NetworkSpec) -> None:
+        state = build_without_values(spec, 19).state_dict()
+        others = [other for other in NETWORKS if other is not spec]
+        assert all(compare(other, 19, state) for other in others)
