@@ -137,6 +137,8 @@ def _checked_header(data: bytes, path: str | PathLike[str]) -> ImageHeader | Non
         header = read_header(data)
         if header is None:
             return None
+        if header.width * header.height == 0:
+            raise ImageReadError(f"damaged {header.format}: it claims no pixels", path=path)
         if header.width * header.height > MAX_PIXELS:
             limit = f"{MAX_PIXELS // 1_000_000} million"
             raise ImageReadError(

@@ -19,11 +19,11 @@ class BrokenImage(ValueError):  # noqa: N818 - a verdict about a file, turned in
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """Format and size in pixels as the file claims them (before any EXIF rotation); 0 where the format hides them."""
+    """Format and size in pixels as the file claims them (before any EXIF rotation)."""
 
     format: str
-    width: int = 0
-    height: int = 0
+    width: int
+    height: int
 
 
 def read_header(data: bytes) -> ImageHeader | None:

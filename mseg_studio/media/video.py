@@ -180,7 +180,7 @@ class Video:
             self._container.seek(self._index.pts[key], stream=self._stream, backward=True)
         except (av.error.FFmpegError, OSError, ValueError):
             return False
-        self._frames = decoded(self._container, self._stream, from_key=True)
+        self._frames = decoded(self._container, self._stream, starts=self._index.starts)
         self._position, self._ahead = -1, None
         self._ahead = self._take()
         return self._ahead is not None and self._ahead[0] <= index

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from os import PathLike, fspath
@@ -36,6 +36,8 @@ class VideoIndex:
     """Presentation time stamps in units of `time_base`; empty when the file has none that can be trusted."""
     keys: tuple[int, ...]
     """Numbers of the frames at which decoding can start, increasing."""
+    starts: Mapping[int, int]
+    """Bytes of the packet of each of those frames, by its time stamp: how it is recognised after a seek."""
     timestamps_s: tuple[float, ...]
     """Seconds since the first frame."""
     fps: Fraction
@@ -87,9 +89,9 @@ def build_index(path: str | PathLike[str]) -> VideoIndex:
         return _index_by_decoding(path, fps=Fraction(fps) if fps else _DEFAULT_FPS, times_s=times_s, damaged=damaged)
     timestamps_s = tuple(float((time - known[0]) * time_base) for time in known)
     numbers = {time: number for number, time in enumerate(known)}
-    starts = tuple(sorted(numbers[key] for key in scan.keys if key is not None))
+    keys = tuple(sorted(numbers[key] for key in scan.keys))
     rate = Fraction(fps).limit_denominator(100_000) if fps else _average_rate(timestamps_s)
-    return VideoIndex(tuple(known), starts, timestamps_s, rate, damaged)
+    return VideoIndex(tuple(known), keys, scan.keys, timestamps_s, rate, damaged)
 
 
 @dataclass(slots=True)
@@ -98,7 +100,8 @@ class _Scan:
 
     times: list[int | None] = field(default_factory=list)
     decoding_times: list[int] = field(default_factory=list)
-    keys: list[int | None] = field(default_factory=list)
+    keys: dict[int, int] = field(default_factory=dict)
+    """Bytes of the packets at which decoding can start, by time stamp."""
     end_s: float = 0.0
     """Where the last packet of any stream ends."""
     damaged: bool = False
@@ -119,8 +122,8 @@ def _scan(container: Any, stream: Any) -> _Scan:
             scan.damaged = scan.damaged or packet.is_corrupt
             if packet.dts is not None:
                 scan.decoding_times.append(packet.dts)
-            if packet.is_keyframe:
-                scan.keys.append(packet.pts)
+            if packet.is_keyframe and packet.pts is not None:
+                scan.keys[packet.pts] = packet.size
     return scan
 
 
@@ -161,8 +164,8 @@ def _index_by_decoding(path: str | PathLike[str], *, fps: Fraction, times_s: lis
         raise VideoReadError("none of its frames can be decoded", path=path)
     if len(times_s) == count:
         timestamps_s = tuple(time_s - times_s[0] for time_s in times_s)
-        return VideoIndex((), (0,), timestamps_s, _average_rate(timestamps_s), damaged)
-    return VideoIndex((), (0,), tuple(float(number / fps) for number in range(count)), fps, damaged)
+        return VideoIndex((), (0,), {}, timestamps_s, _average_rate(timestamps_s), damaged)
+    return VideoIndex((), (0,), {}, tuple(float(number / fps) for number in range(count)), fps, damaged)
 
 
 def _average_rate(timestamps_s: tuple[float, ...]) -> Fraction:
@@ -172,17 +175,18 @@ def _average_rate(timestamps_s: tuple[float, ...]) -> Fraction:
     return Fraction((len(timestamps_s) - 1) / timestamps_s[-1]).limit_denominator(1001)
 
 
-def decoded(container: Any, stream: Any, *, from_key: bool = False) -> Iterator[Any]:
+def decoded(container: Any, stream: Any, *, starts: Mapping[int, int] | None = None) -> Iterator[Any]:
     """Frames in the order they are shown; None for a packet that is broken. Ends at the end of the readable part.
 
-    `from_key` skips packets until decoding can start: some containers seek to any packet.
+    `starts` skips packets until one of these: some containers seek to any packet, and MPEG streams give the first one
+    after a seek the time of another.
     """
-    waiting = from_key
+    waiting = starts is not None
     for packet in _packets(container, stream):
         if packet is None:
             yield None
             continue
-        if waiting and packet.size and not packet.is_keyframe:
+        if waiting and starts is not None and packet.size and starts.get(packet.pts) != packet.size:
             continue
         waiting = False
         try:

@@ -52,6 +52,7 @@ class VideoWriter:
             options = {"movflags": "+faststart"} if kind in ("mp4", "mov") else {}
             self._container = av.open(f"file:{temporary}", "w", format=kind, options=options)
             self._stream = self._add_stream()
+            self._container.start_encoding()  # a place that cannot be written is noticed now
         except BaseException as error:
             self._give_up(error)
             raise self._export_error(error) from error
