@@ -23,6 +23,8 @@ from mseg_studio.storage import fsync_folder, sha256_file, write_atomic, write_j
 
 _MANIFEST, _STATE = "manifest.json", "state.json"
 _PART = ".mseg-part"
+_TENSORS = ("network", "average", "optimizer")
+_PLAIN = ("step", "best", "config", "data_sha256", "validated_step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,9 @@ class RunState:
     best: dict[str, Any] | None
     config: dict[str, Any]
     data_sha256: str
-    """Hash over the training and validation files."""
+    """Hash over the training files."""
+    validated_step: int
+    """Step after which the run was last validated."""
 
 
 def save_checkpoint(folder: Path, state: RunState, *, name: str | None = None, keep: int = 2) -> Path:
@@ -50,10 +54,10 @@ def save_checkpoint(folder: Path, state: RunState, *, name: str | None = None, k
     part = folder / f"{_PART}-{secrets.token_hex(6)}"
     part.mkdir(parents=True)
     try:
-        for title, tensors in (("network", state.network), ("average", state.average), ("optimizer", state.optimizer)):
-            save_file({key: value.contiguous() for key, value in tensors.items()}, part / f"{title}.safetensors")
-        rest = {"format": 1, "step": state.step, "best": state.best, "config": state.config}
-        write_json_atomic(part / _STATE, {**rest, "data_sha256": state.data_sha256})
+        for title in _TENSORS:
+            tensors: dict[str, Tensor] = getattr(state, title)
+            save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, part / f"{title}.safetensors")
+        write_json_atomic(part / _STATE, {"format": 1} | {key: getattr(state, key) for key in _PLAIN})
         hashes = {file.name: sha256_file(file) for file in sorted(part.iterdir())}
         for file in part.iterdir():
             _fsync(file)
@@ -77,11 +81,11 @@ def load_checkpoint(path: Path) -> RunState:
             if Path(name).name != name or sha256_file(path / name) != expected:
                 raise CheckpointError(f"{name} is damaged: its SHA-256 is not the one written", path=path)
         state = json.loads((path / _STATE).read_text(encoding="utf-8"))
-        tensors = {title: load_file(path / f"{title}.safetensors") for title in ("network", "average", "optimizer")}
+        tensors = {title: load_file(path / f"{title}.safetensors") for title in _TENSORS}
+        plain = {key: state[key] for key in _PLAIN}
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"no checkpoint that can be read: {error}", path=path) from error
-    values = {key: state[key] for key in ("step", "best", "config", "data_sha256")}
-    return RunState(**values, **tensors)
+    return RunState(**plain, **tensors)
 
 
 def load_newest(folder: Path) -> tuple[RunState | None, list[str]]:

@@ -143,6 +143,8 @@ class TrainConfig:
     """float32, or bfloat16 for convolutions (weights, norms and loss stay float32)."""
     seed: int = 1
     """Seed of weights, order and augmentation."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
     threads: int = 0
     """Threads of a process on the CPU; 0: torch chooses."""
     log_every: int = 10
@@ -160,7 +162,7 @@ class TrainConfig:
         _check(self)
 
 
-MAY_CHANGE_ON_RESUME = frozenset({"steps", "threads", "log_every", "validate_every", "save_every"})
+MAY_CHANGE_ON_RESUME = frozenset({"steps", "device", "threads", "log_every", "validate_every", "save_every"})
 """Fields that a stopped run may be continued with another value of; all else would make it another run."""
 
 

@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from mseg_studio.discovery import discover
 from mseg_studio.errors import CheckpointError, ConfigError, RunFailed, nearest
+from mseg_studio.inference.devices import resolve_device
 from mseg_studio.networks.spec import NetworkSpec
-from mseg_studio.progress import CancelToken
+from mseg_studio.progress import Cancelled, CancelToken
 from mseg_studio.training.augment import MEAN_RGB, STD_RGB, augment
 from mseg_studio.training.average import WeightAverage
 from mseg_studio.training.checkpoint import RunState, load_newest, save_checkpoint
@@ -40,7 +41,7 @@ MAX_BAD_STEPS = 10
 
 
 class TrainLoop:
-    """One run in one process: build or resume, then `run`.
+    """One run in one process on one device: build or resume, then `run`.
 
     `step` and `best` say how far it is, also after `run` raised.
     """
@@ -51,17 +52,19 @@ class TrainLoop:
         Raises ConfigError, DatasetError, and CheckpointError when there are checkpoints and none verifies.
         """
         self._folder, self._config, self._log = folder, config, log
+        self.device = resolve_device(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
         self._train = load_samples(config.dataset, split=config.dataset.train_split, leave_out=config.dataset.leave_out)
         self._val = load_samples(config.dataset, split=config.dataset.val_split)
         self._rare_ids = [list(config.dataset.classes).index(name) for name in config.augment.rare_classes]
-        self._network = _build_network(config)
+        self._network = _build_network(config).to(self.device)
         self._optimizer = build_optimizer(self._network, config.optim)
         self._average = WeightAverage(self._network, decay=config.optim.average_decay)
-        self._weights_C = _loss_weights(config, self._train)
+        self._weights_C = _loss_weights(config, self._train, self.device)
         self.step = 0
         self.best: dict[str, Any] | None = None
+        self._validated_step = 0
         self._bad_steps = 0
         self._resume()
 
@@ -70,25 +73,26 @@ class TrainLoop:
 
         Raises RunFailed when the loss stays non-finite, OSError when the folder cannot be written.
         """
-        config = self._config
+        if not self._validate_if_due(stop):
+            return False
         mark_step, mark_time, losses = self.step, time.monotonic(), []
-        while self.step < config.steps:
+        while self.step < self._config.steps:
             if stop.cancelled:
                 self._save()
                 return False
             losses.append(self._train_step())
             self.step += 1
-            last = self.step == config.steps
-            if self.step % config.log_every == 0 or last:
+            if self._is_due(self._config.log_every):
                 now = time.monotonic()
-                rate = (self.step - mark_step) * config.batch / (now - mark_time)
+                rate = (self.step - mark_step) * self._config.batch / max(now - mark_time, 1e-9)
                 self._write("step", loss=_mean(losses), lr=self._rate(self.step - 1), images_per_s=round(rate, 2))
                 mark_step, mark_time, losses = self.step, now, []
-            if self.step % config.validate_every == 0 or last:
-                self._validate()
-                mark_time = time.monotonic()
-            if self.step % config.save_every == 0 or last:
+            before = time.monotonic()
+            if not self._validate_if_due(stop):
+                return False
+            if self._is_due(self._config.save_every):
                 self._save()
+            mark_time += time.monotonic() - before
         return True
 
     def _train_step(self) -> float:
@@ -98,11 +102,13 @@ class TrainLoop:
             group["lr"] = self._rate(self.step)
         self._optimizer.zero_grad(set_to_none=True)
         self._network.train()
-        loss = self._loss(images_NCHW, labels_NHW)
+        buffers = {name: buffer.clone() for name, buffer in self._network.named_buffers()}
+        loss = self._loss(images_NCHW.to(self.device), labels_NHW.to(self.device))
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), self._config.optim.clip_norm or math.inf)
         if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
             self._bad_steps += 1
+            self._network.load_state_dict(buffers, strict=False)  # the norms' statistics have seen the bad values
             if self._bad_steps >= MAX_BAD_STEPS:
                 names = [self._train.samples[index].name for index in self._indices()]
                 raise RunFailed(f"the loss was no number in {MAX_BAD_STEPS} steps in a row; last with {names}")
@@ -114,7 +120,7 @@ class TrainLoop:
 
     def _loss(self, images_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
         config = self._config
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             strided = self._network.strided_logits(images_NCHW)  # type: ignore[operator]
         strided = strided.float()
         stride = config.loss.label_stride
@@ -148,10 +154,28 @@ class TrainLoop:
             sample.pixels_HW3, sample.labels_HW, config=self._config.augment, rare_ids=self._rare_ids, random=random
         )
 
-    def _validate(self) -> None:
-        names = list(self._config.dataset.classes)
+    def _is_due(self, every: int) -> bool:
+        """Whether what happens every so many steps happens after this one; everything happens after the last."""
+        return self.step > 0 and (self.step % every == 0 or self.step == self._config.steps)
+
+    def _validate_if_due(self, stop: CancelToken) -> bool:
+        """Validate once after a step that asks for it. False when `stop` cut it short: saved, done again on resume."""
+        if not self._is_due(self._config.validate_every) or self._validated_step == self.step:
+            return True
+        try:
+            self._validate(stop)
+        except Cancelled:
+            self._save()
+            return False
+        return True
+
+    def _validate(self, stop: CancelToken) -> None:
+        names, precision = list(self._config.dataset.classes), self._config.precision
         with self._average.applied(self._network):
-            result = validate(self._network, self._val, classes=names, precision=self._config.precision)
+            result = validate(
+                self._network, self._val, classes=names, precision=precision, device=self.device, stop=stop
+            )
+        self._validated_step = self.step
         iou = {name: round(value, 5) for name, value in result.iou.items()}
         self._write("validation", miou=round(result.miou, 5), iou=iou)
         if self.best is None or result.miou > self.best["miou"]:
@@ -172,6 +196,7 @@ class TrainLoop:
             best=self.best,
             config=config_as_dict(self._config),
             data_sha256=self._train.sha256,
+            validated_step=self._validated_step,
         )
 
     def _resume(self) -> None:
@@ -185,7 +210,7 @@ class TrainLoop:
         self._network.load_state_dict(state.network)
         load_optimizer(self._network, self._optimizer, state.optimizer)
         self._average.load(state.average)
-        self.step, self.best = state.step, state.best
+        self.step, self.best, self._validated_step = state.step, state.best, state.validated_step
         self._write("resume", complaints=complaints)
 
     def _rate(self, step: int) -> float:
@@ -227,11 +252,12 @@ def _build_network(config: TrainConfig) -> nn.Module:
     return network
 
 
-def _loss_weights(config: TrainConfig, data: SampleSet) -> Tensor | None:
+def _loss_weights(config: TrainConfig, data: SampleSet, device: torch.device) -> Tensor | None:
     if config.loss.class_weight_power == 0:
         return None
     pixels = torch.from_numpy(data.pixels_of_classes(len(config.dataset.classes)))
-    return class_weights(pixels, power=config.loss.class_weight_power, largest=config.loss.class_weight_max)
+    weights = class_weights(pixels, power=config.loss.class_weight_power, largest=config.loss.class_weight_max)
+    return weights.to(device)
 
 
 def _check_same_run(state: RunState, config: TrainConfig, data: SampleSet) -> None:

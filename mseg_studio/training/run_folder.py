@@ -78,6 +78,11 @@ class RunFolder:
         """Say which process is rank `rank`. Raises OSError."""
         write_json_atomic(self.path / "ranks" / f"{rank}.json", {**_process(), "device": device})
 
+    def append_log(self, rank: int, text: str) -> None:
+        """Add lines for people to log/rank<N>.txt; programs read the other files. Raises OSError."""
+        with (self.path / "log" / f"rank{rank}.txt").open("a", encoding="utf-8") as stream:
+            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
     def write_result(self, status: Status, *, reason: str, step: int, best: dict[str, Any] | None) -> None:
         """Say how the run ended. Raises OSError."""
         result = {"format": 1, "status": status, "reason": reason, "rank": 0, "step": step, "best": best}

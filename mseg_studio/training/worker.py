@@ -55,14 +55,19 @@ def _run(folder: RunFolder, stop: CancelToken) -> int:
     try:
         folder.result_file.unlink(missing_ok=True)
         folder.write_launch(world_size=1)
-        folder.write_rank(0, device="cpu")
         with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
             loop = TrainLoop(folder, folder.config(), log=log)
+            folder.write_rank(0, device=str(loop.device))
+            folder.append_log(0, f"from step {loop.step} on {loop.device}")
             finished = loop.run(stop)
+        folder.append_log(0, f"{'finished' if finished else 'stopped'} at step {loop.step}")
     except Exception as error:  # noqa: BLE001 - the last place where a failure can be told
         reason = str(error) if isinstance(error, MSegStudioError) else f"{type(error).__name__}: {error}"
-        sys.stderr.write(reason + "\n" if isinstance(error, MSegStudioError) else traceback.format_exc())
-        folder.write_result("failed", reason=reason, step=loop.step if loop else 0, best=loop.best if loop else None)
+        sys.stderr.write(f"{reason}\n")
+        with contextlib.suppress(OSError):  # a full disk is told on standard error alone
+            folder.append_log(0, traceback.format_exc().rstrip())
+            step, best = (loop.step, loop.best) if loop else (0, None)
+            folder.write_result("failed", reason=reason, step=step, best=best)
         return 1
     if finished:
         folder.write_result("finished", reason="all steps done", step=loop.step, best=loop.best)

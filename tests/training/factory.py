@@ -20,7 +20,7 @@ from mseg_studio.training.config import (
 CLASSES = {"Sky": "sky", "Road": "road", "Car": "car"}
 
 
-def make_dataset(folder: Path, *, images: int = 5, size: tuple[int, int] = (48, 64)) -> Path:
+def make_dataset(folder: Path, *, images: int = 3, size: tuple[int, int] = (48, 64)) -> Path:
     """A dataset of sky over road with a car, in camvid-11, as image and label folders; returns its description."""
     random = np.random.default_rng(0)
     height, width = size
@@ -55,7 +55,7 @@ def make_config(description: Path | str = "data.yaml", **changes: Any) -> TrainC
     config = TrainConfig(
         name="tiny",
         dataset=DatasetConfig(str(description), name="tiny", classes=CLASSES),
-        steps=20,
+        steps=11,
         batch=2,
         augment=AugmentConfig(
             crop_px=33, scale=(0.8, 1.5), colour_p=0.5, rare_p=0.5, rare_classes=("Car",), rotation_p=0.5
@@ -74,7 +74,7 @@ def make_config(description: Path | str = "data.yaml", **changes: Any) -> TrainC
         ),
         threads=1,
         log_every=5,
-        validate_every=10,
+        validate_every=5,
         save_every=5,
         card_crop_px=33,
         base_size=48,

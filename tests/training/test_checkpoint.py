@@ -20,6 +20,7 @@ def _state(step: int) -> RunState:
         best={"miou": 0.5, "step": step, "checkpoint": "best"},
         config={"steps": 10},
         data_sha256="0" * 64,
+        validated_step=step,
     )
 
 

@@ -58,7 +58,7 @@ def test_the_full_head_answers_as_the_trained_one(run: RunFolder, tmp_path: Path
         probabilities, expected = full(images).softmax(dim=1), trained(images).softmax(dim=1)
     universal = default_catalog().taxonomy("universal")
     ids = [universal.id_of(name) for name in ("sky", "road", "car")]
-    torch.testing.assert_close(probabilities[:, ids], expected, atol=5e-3, rtol=0)
+    torch.testing.assert_close(probabilities[:, ids], expected, atol=2e-2, rtol=0)
     others = [n for n in range(194) if n not in ids]
     assert torch.all(probabilities[:, others] == 0)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from mseg_studio.errors import ConfigError, RunFailed
-from mseg_studio.progress import CancelToken
+from mseg_studio.progress import Cancelled, CancelToken
 from mseg_studio.training.checkpoint import RunState, load_newest
 from mseg_studio.training.config import LossConfig, OptimConfig, TrainConfig
 from mseg_studio.training.loop import MAX_BAD_STEPS, TrainLoop
@@ -69,8 +70,8 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path: Path, descript
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, optimizer=optimizer))
     straight, broken = (RunFolder.create(tmp_path / name, config) for name in ("straight", "broken"))
     assert _train(straight)
-    assert not _train(broken, _StopAt(8))
-    assert _newest(broken).step == 8
+    assert not _train(broken, _StopAt(6))
+    assert _newest(broken).step == 6
     assert _train(broken)
     one, two = _newest(straight), _newest(broken)
     assert one.step == two.step == config.steps
@@ -82,7 +83,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path: Path, descript
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path, description: Path) -> None:
-    config = make_config(description, steps=12)
+    config = make_config(description, steps=8)
     straight, broken = (RunFolder.create(tmp_path / name, config) for name in ("straight", "broken"))
     _train(straight)
 
@@ -97,19 +98,19 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path, descripti
             return False
 
     with pytest.raises(Killed):
-        _train(broken, KillAt(8))
+        _train(broken, KillAt(7))
     assert _newest(broken).step == 5
     _train(broken)
     one, two = _newest(straight), _newest(broken)
     assert all(torch.equal(one.network[key], two.network[key]) for key in one.network)
     events = read_metrics(broken.metrics_file)
-    assert [event["step"] for event in events if event["event"] == "step"] == [5, 10, 12]
+    assert [event["step"] for event in events if event["event"] == "step"] == [5, 8]
     losses = [[e["loss"] for e in read_metrics(f.metrics_file) if e["event"] == "step"] for f in (straight, broken)]
     assert losses[0] == losses[1]
 
 
 def test_it_learns(tmp_path: Path, description: Path) -> None:
-    config = make_config(description, steps=60, validate_every=60, save_every=60)
+    config = make_config(description, steps=40, validate_every=40, save_every=40)
     folder = RunFolder.create(tmp_path, config)
     assert _train(folder)
     events = read_metrics(folder.metrics_file)
@@ -138,7 +139,8 @@ def test_other_data_is_another_run(tmp_path: Path) -> None:
     description = make_dataset(tmp_path / "data")
     folder = RunFolder.create(tmp_path / "run", make_config(description, steps=2))
     _train(folder)
-    (tmp_path / "data" / "train" / "a_0.png").unlink()
+    for kind in ("train", "trainannot"):
+        (tmp_path / "data" / kind / "a_0.png").unlink()
     with pytest.raises(ConfigError, match="images or labels changed"):
         _train(folder)
 
@@ -164,6 +166,47 @@ def test_a_loss_that_is_no_number_stops_the_run_with_the_last_good_weights(tmp_p
             loop.run(CancelToken())
         assert loop.step == MAX_BAD_STEPS - 1
         assert all(torch.equal(before[key], value) for key, value in loop._network.named_parameters())
+
+
+def test_one_bad_step_leaves_no_trace(tmp_path: Path, description: Path) -> None:
+    """Weights and the norms' statistics stay as they were; the next step goes on."""
+    config = make_config(description)
+    folder = RunFolder.create(tmp_path, config)
+    with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
+        loop = TrainLoop(folder, config, log=log)
+        loop._train_step()
+        before = {key: value.clone() for key, value in loop._network.state_dict().items()}
+        good = loop._batch
+        loop._batch = lambda: (good()[0] * torch.nan, good()[1])  # type: ignore[method-assign]
+        assert math.isnan(loop._train_step())
+        assert all(torch.equal(before[key], value) for key, value in loop._network.state_dict().items())
+        loop._batch = good  # type: ignore[method-assign]
+        assert math.isfinite(loop._train_step())
+
+
+def test_a_validation_that_was_cut_short_is_done_again(tmp_path: Path, description: Path) -> None:
+    config = make_config(description, steps=8)
+    straight, broken = (RunFolder.create(tmp_path / name, config) for name in ("straight", "broken"))
+    _train(straight)
+
+    class InValidation(CancelToken):
+        def raise_if_cancelled(self) -> None:
+            raise Cancelled
+
+    assert not _train(broken, InValidation())
+    assert _newest(broken).step == 5
+    _train(broken)
+    one, two = (
+        [
+            (event["step"], event["miou"])
+            for event in read_metrics(folder.metrics_file)
+            if event["event"] == "validation"
+        ]
+        for folder in (straight, broken)
+    )
+    assert one == two
+    assert [step for step, _ in one] == [5, 8]
+    assert _newest(straight).best == _newest(broken).best
 
 
 @pytest.mark.parametrize(
@@ -204,6 +247,8 @@ def test_the_worker_says_how_it_ended(tmp_path: Path, description: Path, capsys:
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert "no config.yaml" in lines[1]
+    assert "finished at step 2" in (folder.path / "log" / "rank0.txt").read_text(encoding="utf-8")
+    assert "Traceback" in (bad.path / "log" / "rank0.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no SIGTERM")

@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from mseg_studio.evaluation.metrics import Metrics
+from mseg_studio.progress import Cancelled, CancelToken
 from mseg_studio.training.augment import MEAN_RGB, STD_RGB
 from mseg_studio.training.data import Sample, SampleSet
 from mseg_studio.training.validation import validate
@@ -26,6 +28,17 @@ def _sample(labels_HW: np.ndarray, guess_HW: np.ndarray) -> Sample:
     return Sample("x", pixels, labels_HW.astype(np.uint8))
 
 
+def _validate(network: nn.Module, sample: Sample, stop: CancelToken | None = None) -> Metrics:
+    return validate(
+        network,
+        SampleSet((sample,), ""),
+        classes=CLASSES,
+        precision="float32",
+        device=torch.device("cpu"),
+        stop=stop or CancelToken(),
+    )
+
+
 def test_the_published_arithmetic() -> None:
     guess = np.zeros((33, 41), int)
     guess[:, 20:] = 1
@@ -33,7 +46,7 @@ def test_the_published_arithmetic() -> None:
     labels[:, 8:] = 1
     labels[0] = 255
     network = _Threshold()
-    result = validate(network, SampleSet((_sample(labels, guess),), ""), classes=CLASSES, precision="float32")
+    result = _validate(network, _sample(labels, guess))
     # Columns 17 to 20 lie between two logits; the line between them is crossed after column 18.
     assert result.iou["road"] == pytest.approx(8 / 19, abs=0.03)
     assert result.iou["car"] == pytest.approx(22 / 33, abs=0.03)
@@ -44,5 +57,12 @@ def test_the_published_arithmetic() -> None:
 
 def test_any_size_is_taken() -> None:
     labels = np.ones((30, 50), int)
-    result = validate(_Threshold(), SampleSet((_sample(labels, labels),), ""), classes=CLASSES, precision="float32")
+    result = _validate(_Threshold(), _sample(labels, labels))
     assert result.iou["car"] == pytest.approx(1)
+
+
+def test_it_stops_when_asked() -> None:
+    stop = CancelToken()
+    stop.cancel()
+    with pytest.raises(Cancelled):
+        _validate(_Threshold(), _sample(np.ones((9, 9), int), np.ones((9, 9), int)), stop)
