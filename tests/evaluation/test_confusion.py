@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mseg_studio.evaluation.confusion import ConfusionMatrix
@@ -53,6 +53,7 @@ def test_ids_with_holes_and_above_255() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+@settings(deadline=None)
 def test_shards_add_up_in_any_order(seed: int, cuts: int) -> None:
     rng = np.random.default_rng(seed)
     values = np.array([0, 1, 2, 255], np.uint8)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mseg_studio.errors import ExportError
@@ -92,6 +92,7 @@ def test_earlier_outputs_below_an_input_folder_are_left_out(tmp_path: Path) -> N
         max_size=12,
     )
 )
+@settings(deadline=None)
 def test_no_two_inputs_ever_share_a_file(names: set[tuple[str, str, str]]) -> None:
     items = [
         InputItem(Path("in", folder, stem + suffix), Path("in"), suffix == ".mp4")
