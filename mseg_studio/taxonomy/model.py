@@ -30,6 +30,10 @@ class ClassInfo:
             raise TaxonomyError(f"class '{self.name}' has id {self.id}, expected 0 to 65534")
         if not self.name or self.name != self.name.strip():
             raise TaxonomyError(f"class {self.id} is called {self.name!r}, expected a name without outer white space")
+        if not self.name.isprintable():
+            raise TaxonomyError(
+                f"class {self.id} is called {self.name!r}, expected one line without control characters"
+            )
         if len(self.rgb) != 3 or not all(0 <= value <= 255 for value in self.rgb):
             raise TaxonomyError(f"class '{self.name}' has colour {self.rgb}, expected three numbers 0 to 255")
 

@@ -1,4 +1,4 @@
-"""Find a class by a few letters of its name, an alias or its id."""
+"""Find a class by a few letters of its name, an alias, its parent or its id."""
 
 from __future__ import annotations
 
@@ -6,26 +6,35 @@ from rapidfuzz import fuzz
 
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 
-_MIN_SCORE = 78.0
+_MIN_SIMILARITY = 76.0
+"""Percent; one wrong letter in five passes, two do not."""
+_MIN_LETTERS = 4
+"""Shorter queries resemble too much to be taken for a slip of the fingers."""
 
 
 def search(taxonomy: Taxonomy, query: str, limit: int = 20) -> list[ClassInfo]:
     """Classes for `query`, best first: the exact id, exact names, names that start so, contain it, resemble it.
 
-    Aliases count like names, a little lower. An empty query gives the classes in order of id.
+    Aliases count like names, a little lower; all classes under a parent that starts so come after the names that
+    contain it. Case, underscores and spaces do not matter. An empty query gives the classes in order of id.
     """
-    wanted = " ".join(query.lower().replace("_", " ").split())
+    wanted = _plain(query)
     if not wanted:
         return list(taxonomy.classes[:limit])
     ranked = []
     for place, info in enumerate(taxonomy.classes):
-        names = [info.name.lower().replace("_", " "), *(alias.lower() for alias in info.aliases)]
-        score = max(_score(wanted, name) - (1 if n else 0) for n, name in enumerate(names))
+        score = max(_score(wanted, _plain(name)) - (1 if n else 0) for n, name in enumerate((info.name, *info.aliases)))
         if str(info.id) == wanted:
             score = 1000.0
-        if score >= _MIN_SCORE:
+        if info.parent is not None and _plain(info.parent).startswith(wanted):
+            score = max(score, 100.5)
+        if score > 0:
             ranked.append((-score, place, info))
     return [info for _score_, _place, info in sorted(ranked, key=lambda item: item[:2])[:limit]]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().replace("_", " ").split())
 
 
 def _score(wanted: str, name: str) -> float:
@@ -37,4 +46,11 @@ def _score(wanted: str, name: str) -> float:
         return 300.0 - len(name)
     if wanted in name:
         return 200.0 - len(name)
-    return float(fuzz.WRatio(wanted, name, processor=None, score_cutoff=_MIN_SCORE))
+    return _similarity(wanted, name) if len(wanted) >= _MIN_LETTERS else 0.0
+
+
+def _similarity(wanted: str, name: str) -> float:
+    """Percent of letters in common with the name, one word of it, or as much of it as has been typed; 0 for too few."""
+    parts = [(1.0, name), *((0.98, word) for word in name.split()), (0.95, name[: len(wanted)])]
+    best = max(weight * fuzz.ratio(wanted, part) for weight, part in parts)
+    return best if best >= _MIN_SIMILARITY else 0.0

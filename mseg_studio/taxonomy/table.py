@@ -1,7 +1,7 @@
 """One taxonomy file: YAML to checked values, with the line of every mistake.
 
-The file is composed to YAML nodes and never constructed: no tags, no merge keys, no type guessing (a class may be
-called `no`), duplicate keys are seen, and aliases cannot multiply because only four known levels are read.
+The file is read as YAML nodes and never constructed (yaml_nodes.py): no merge keys, no type guessing (a class may be
+called `no`), and duplicate keys are seen.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import yaml
 from mseg_studio.errors import TaxonomyError, nearest, printable
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Links
+from mseg_studio.taxonomy.yaml_nodes import compose
 
 FORMAT = 1
 MAX_BYTES = 4 * 1024 * 1024
@@ -37,7 +38,6 @@ _KEYS = (
     "to",
 )
 _CLASS_KEYS = ("id", "name", "rgb", "parent", "wordnet", "aliases")
-_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _NULLS = ("", "~", "null")
 
 
@@ -47,7 +47,7 @@ def _no_links() -> Mapping[str, Mapping[str, str]]:
 
 @dataclass(frozen=True)
 class TaxonomyTable:
-    """What one file says: a taxonomy and its links to others. Class names on the taxonomy's own side are checked."""
+    """What one file says: a taxonomy and its links to others."""
 
     taxonomy: Taxonomy
     path: Path
@@ -63,9 +63,10 @@ class TaxonomyTable:
     """Published links to other taxonomies, by their name: class of this taxonomy -> class of that one."""
 
 
-def read_table(path: Path) -> TaxonomyTable:
+def read_table(path: Path, *, universal: Taxonomy | None = None) -> TaxonomyTable:
     """The table in the YAML file `path` (contracts.md, "Taxonomy").
 
+    Links are checked against the classes of the file and, where given, those of `universal`.
     Raises TaxonomyError with one line: file, line number, key, what was expected and what came.
     """
     try:
@@ -73,20 +74,18 @@ def read_table(path: Path) -> TaxonomyTable:
             raise TaxonomyError(f"is larger than {MAX_BYTES // 2**20} MiB, expected a taxonomy", path=path)
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise TaxonomyError(f"cannot be read: {error.strerror}", path=path) from error
+        raise TaxonomyError(f"cannot be read: {error.strerror or error}", path=path) from error
     except UnicodeDecodeError as error:
         raise TaxonomyError(f"byte {error.start} is not UTF-8, expected a taxonomy in YAML", path=path) from error
     try:
-        root = yaml.compose(text, Loader=_LOADER)
-    except (yaml.YAMLError, RecursionError) as error:
+        return _table(compose(text), path, universal)
+    except yaml.YAMLError as error:
         raise TaxonomyError(f"is not YAML: {_yaml_reason(error)}", path=path) from error
-    try:
-        return _table(root, path)
     except TaxonomyError as error:
         raise TaxonomyError(error.reason, path=path) from error
 
 
-def _table(root: yaml.Node | None, path: Path) -> TaxonomyTable:
+def _table(root: yaml.Node | None, path: Path, universal: Taxonomy | None) -> TaxonomyTable:
     if not isinstance(root, yaml.MappingNode):
         raise TaxonomyError(f"expected `key: value` lines, got {_shown(root)}")
     _check_format(root)
@@ -114,11 +113,11 @@ def _table(root: yaml.Node | None, path: Path) -> TaxonomyTable:
         path=path,
         links=cast(Links, links),
         note=_optional_text(nodes, "note") or "",
-        to_universal=_links(nodes["to_universal"], "to_universal", keys=taxonomy) if "to_universal" in nodes else None,
-        from_universal=(
-            _links(nodes["from_universal"], "from_universal", values=taxonomy) if "from_universal" in nodes else None
+        to_universal=_links(nodes.get("to_universal"), "to_universal", keys=taxonomy, values=universal),
+        from_universal=_links(nodes.get("from_universal"), "from_universal", keys=universal, values=taxonomy),
+        to=MappingProxyType(
+            {name: found for name, node in to.items() if (found := _links(node, f"to {name}", keys=taxonomy))}
         ),
-        to=MappingProxyType({target: _links(node, f"to {target}", keys=taxonomy) for target, node in to.items()}),
     )
 
 
@@ -173,19 +172,20 @@ def _class(node: yaml.Node) -> ClassInfo:
 
 
 def _links(
-    node: yaml.Node, what: str, *, keys: Taxonomy | None = None, values: Taxonomy | None = None
-) -> Mapping[str, str]:
-    """Class -> class; names on the side of the taxonomy given are checked against it."""
+    node: yaml.Node | None, what: str, *, keys: Taxonomy | None = None, values: Taxonomy | None = None
+) -> Mapping[str, str] | None:
+    """Class -> class, names checked against the taxonomies given. None for no links: an empty mapping links nothing."""
+    if node is None:
+        return None
+    counts = [(side, Counter(side.names) if side is not None else Counter()) for side in (keys, values)]
     links: dict[str, str] = {}
-    own = keys or values
-    count = Counter(own.names) if own is not None else Counter()
     for key, value_node in _mapping(node, what).items():
         value = _text(value_node, what)
-        name = value if keys is None else key
-        if own is not None and count[name] != 1:
-            raise TaxonomyError(f"{_line(value_node)}: {what}: {_not_one(own, name)}")
+        for name, (side, count) in zip((key, value), counts, strict=True):
+            if side is not None and count[name] != 1:
+                raise TaxonomyError(f"{_line(value_node)}: {what}: {_not_one(side, name)}")
         links[key] = value
-    return MappingProxyType(links)
+    return MappingProxyType(links) if links else None
 
 
 def _not_one(taxonomy: Taxonomy, name: str) -> str:
@@ -248,9 +248,8 @@ def _line(node: yaml.Node) -> str:
     return f"line {node.start_mark.line + 1}"
 
 
-def _yaml_reason(error: Exception) -> str:
+def _yaml_reason(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "nested too deeply" if isinstance(error, RecursionError) else None
-    problem = problem or getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     where = f"line {mark.line + 1}: " if mark is not None else ""
     return where + printable(" ".join(str(problem).split()))
