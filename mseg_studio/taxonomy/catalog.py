@@ -1,205 +1,231 @@
-"""Find taxonomies and the projections between them by name: the shipped ones and the user's own."""
+"""Taxonomies and the projections between them, found by name in the shipped folder and the user's."""
 
 from __future__ import annotations
 
 import functools
-import os
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mseg_studio.errors import TaxonomyError, nearest
+from mseg_studio.errors import TaxonomyError, nearest, printable
 from mseg_studio.settings import resource_folder, user_folder
+from mseg_studio.storage import is_leftover
+from mseg_studio.taxonomy.head import TableHead, head_of, read_head
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Links, Projection, identity
 from mseg_studio.taxonomy.table import TaxonomyTable, read_table
 
 UNIVERSAL = "universal"
-SUFFIX = ".yaml"
-_TESTS = ("camvid-11", "cityscapes-19", "kitti-19", "pascal-context-60", "scannet-20", "voc2012", "wilddash-19")
+"""The taxonomy that all links lead through."""
+
+_FIRST_OUTPUTS = ("camvid-11", "cityscapes-19", "kitti-19", "pascal-context-60", "scannet-20", "voc2012", "wilddash-19")
+"""What MSeg publishes as outputs, and Cityscapes: offered before everything else."""
+_THROUGH = "Through the universal taxonomy: no links of its own are published."
+
+
+class UnknownTaxonomyError(TaxonomyError):
+    """No taxonomy has this name; the message offers the nearest ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputChoice:
-    """A taxonomy that labels can be shown in."""
+    """A taxonomy that results of a model can be shown in without running it again."""
 
     name: str
     links: Links
     num_classes: int
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What reading a file gave, and by what a later version of the file is told from it."""
-
-    version: tuple[int, int, int]
-    table: TaxonomyTable | None
-    reason: str = ""
+    note: str = ""
 
 
 class Catalog:
-    """Taxonomies by name, from folders of YAML files; may be asked from several threads.
+    """All taxonomies of several folders. The first folder is the shipped one: no later file may take one of its names.
 
-    A file is read when it is first asked for and again when it has changed, so a taxonomy saved while the program
-    runs is there at once. When a changed file is broken or gone, the version read before stays in use: labels on the
-    screen keep their meaning.
+    A file is read when it is first asked for and again only after it changed on disk, so a taxonomy saved a moment ago
+    is there. What is handed out is immutable.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        """Names of earlier folders win: no file of the user's changes what a shipped name means (see `shadowed`)."""
         self._folders = tuple(folders)
-        self._lock = threading.RLock()
-        self._paths: dict[str, Path] = {}
-        self._shadowed: tuple[TaxonomyError, ...] = ()
-        self._reads: dict[str, _Read] = {}
+        self._tables: dict[Path, tuple[tuple[int, int], TaxonomyTable]] = {}
+        self._heads: dict[Path, TableHead] = {}
         self._projections: dict[tuple[str, str], tuple[TaxonomyTable, TaxonomyTable, Projection]] = {}
-        self._scan()
 
     def names(self) -> tuple[str, ...]:
-        """All names in the folders now, universal first, then in alphabetical order; broken files are among them."""
-        with self._lock:
-            self._scan()
-            return tuple(sorted(self._paths, key=lambda name: (name != UNIVERSAL, name)))
-
-    def shadowed(self) -> tuple[TaxonomyError, ...]:
-        """One error for every file that is not used because an earlier folder has its name."""
-        with self._lock:
-            self._scan()
-            return self._shadowed
-
-    def path(self, name: str) -> Path:
-        """The file of taxonomy `name`, broken or not. Raises TaxonomyError with the nearest names."""
-        with self._lock:
-            if name not in self._paths:
-                self._scan()
-            if name not in self._paths:
-                raise TaxonomyError(f"unknown taxonomy '{name}'{nearest(name, self._paths)}")
-            return self._paths[name]
-
-    def table(self, name: str) -> TaxonomyTable:
-        """What the file of taxonomy `name` says. Raises TaxonomyError, always the same one for the same broken file."""
-        with self._lock:
-            read = self._reads.get(name)
-            if read is not None and read.table is not None and name not in self._paths:
-                return read.table  # the file is gone
-            path, version = self.path(name), _version(self.path(name))
-            if read is None or (version is not None and version != read.version):
-                read = self._reads[name] = self._read(name, path, version, before=read)
-            if read.table is None:
-                raise TaxonomyError(read.reason, path=path)
-            return read.table
+        """Names of all taxonomies: the universal one first, the others in alphabetical order."""
+        return tuple(sorted(self._files(), key=lambda name: (name != UNIVERSAL, name)))
 
     def taxonomy(self, name: str) -> Taxonomy:
-        """The taxonomy `name`. Raises TaxonomyError with the nearest names."""
+        """The taxonomy called `name`. Raises TaxonomyError: unknown (with the nearest names), broken, or shadowing."""
         return self.table(name).taxonomy
 
+    def table(self, name: str) -> TaxonomyTable:
+        """The whole file of a taxonomy: classes, links and where it lies. Raises TaxonomyError as `taxonomy` does."""
+        files = self._files()
+        if name not in files:
+            raise UnknownTaxonomyError(f"unknown taxonomy '{printable(name)}'{nearest(name, files)}")
+        paths = files[name]
+        if len(paths) > 1:
+            raise TaxonomyError(
+                f"a taxonomy of MSeg Studio is already called '{name}'; rename this file and its 'name'", path=paths[1]
+            )
+        return self._load(paths[0])
+
+    def is_shipped(self, name: str) -> bool:
+        """Whether the taxonomy came with the program; the others lie in the user's folder."""
+        paths = self._files().get(name)
+        return paths is not None and paths[0].parent == self._folders[0]
+
     def projection(self, source: str, target: str) -> Projection:
-        """The projection from one taxonomy to another. Raises TaxonomyError when no link is known."""
-        with self._lock:
-            tables = self.table(source), self.table(target)
-            known = self._projections.get((source, target))
-            if known is None or known[0] is not tables[0] or known[1] is not tables[1]:
-                known = self._projections[source, target] = (*tables, _build(*tables))
-            return known[2]
+        """The projection from one taxonomy to another; cached.
+
+        Identity for one and the same; published links where a file has them (`to`, `to_universal`, `from_universal`);
+        otherwise both steps through the universal taxonomy, called approximate. Raises TaxonomyError where no links
+        are known or a link names a class that does not exist.
+        """
+        source_table, target_table = self.table(source), self.table(target)
+        cached = self._projections.get((source, target))
+        if cached is not None and cached[0] is source_table and cached[1] is target_table:
+            return cached[2]
+        projection = self._build(source_table, target_table)
+        self._projections[source, target] = (source_table, target_table, projection)
+        return projection
 
     def outputs(self, source: str) -> tuple[OutputChoice, ...]:
-        """What a model in taxonomy `source` can be shown in: itself, the published tests, then the others.
+        """What results of a model in taxonomy `source` can be shown in: itself, the published ones, the others.
 
-        A broken file is left out here; asking for it by name tells what is wrong.
+        Files of the user that cannot be read are left out; `problems` tells why.
         """
-        with self._lock:
-            own, found = self.table(source), []
-            for name in self.names():
-                try:
-                    table = self.table(name)
-                except TaxonomyError:
-                    continue
-                if name == source or _links(own, table) is not None:
-                    found.append(OutputChoice(name, _quality(own, table), len(table.taxonomy), table.note))
-        rank = {name: place for place, name in enumerate((source, *_TESTS))}
-        return tuple(sorted(found, key=lambda c: (rank.get(c.name, len(rank)), c.links == "approximate", c.name)))
+        own = self.table(source)
+        found = []
+        for name, paths in self._files().items():
+            head = None if name == source else self._sound_head(paths)
+            if head is not None and _linked(own, head):
+                found.append(_choice(own, head))
+        rank = {name: place for place, name in enumerate((UNIVERSAL, *_FIRST_OUTPUTS))}
+        found.sort(key=lambda choice: (rank.get(choice.name, len(rank)), choice.links != "exact", choice.name))
+        return (OutputChoice(source, "exact", len(own.taxonomy), "The model's own classes."), *found)
 
-    def _scan(self) -> None:
-        """List the folders. A folder that is not there or cannot be read holds nothing."""
-        paths: dict[str, Path] = {}
-        shadowed = []
+    def problems(self) -> tuple[TaxonomyError, ...]:
+        """One error for every file that is broken, links to what does not exist, or takes a shipped name."""
+        found: list[TaxonomyError] = []
+        for name in self.names():
+            try:
+                self._check_links(self.table(name))
+            except TaxonomyError as error:
+                found.append(error)
+        return tuple(found)
+
+    def _files(self) -> dict[str, list[Path]]:
+        """Paths by name, in order of the folders. A folder that does not exist holds nothing."""
+        files: dict[str, list[Path]] = {}
         for folder in self._folders:
-            for path in _files(folder):
-                if path.stem in paths:
-                    problem = f"is not used: {paths[path.stem]} has this name; rename the file and its 'name:'"
-                    shadowed.append(TaxonomyError(problem, path=path))
-                else:
-                    paths[path.stem] = path
-        self._paths, self._shadowed = paths, tuple(shadowed)
+            for path in sorted(folder.glob("*.yaml")):
+                if not is_leftover(path) and not path.name.startswith("."):
+                    files.setdefault(path.stem, []).append(path)
+        return files
 
-    def _read(self, name: str, path: Path, version: tuple[int, int, int] | None, *, before: _Read | None) -> _Read:
-        universal = self.taxonomy(UNIVERSAL) if name != UNIVERSAL and UNIVERSAL in self._paths else None
+    def _load(self, path: Path) -> TaxonomyTable:
         try:
-            return _Read(version or (0, 0, 0), read_table(path, universal=universal))
-        except TaxonomyError as error:
-            return _Read(version or (0, 0, 0), before.table if before is not None else None, error.reason)
+            status = path.stat()
+        except OSError as error:
+            raise TaxonomyError(f"cannot be read: {error.strerror}", path=path) from error
+        stamp = (status.st_mtime_ns, status.st_size)
+        known = self._tables.get(path)
+        if known is None or known[0] != stamp:
+            known = self._tables[path] = (stamp, read_table(path))
+        return known[1]
 
+    def _sound_head(self, paths: list[Path]) -> TableHead | None:
+        """What the list of outputs shows of the taxonomy in `paths`; None for one that cannot be used."""
+        path = paths[0]
+        if len(paths) > 1:
+            return None
+        if path.parent == self._folders[0]:
+            if path not in self._heads:
+                self._heads[path] = read_head(path)
+            return self._heads[path]
+        try:
+            table = self._load(path)
+            self._check_links(table)
+        except TaxonomyError:
+            return None
+        return head_of(table)
 
-def _files(folder: Path) -> list[Path]:
-    """Taxonomy files in order of name; hidden files are editors' and systems' own."""
-    try:
-        entries = list(os.scandir(folder))
-        return sorted(
-            Path(entry.path)
-            for entry in entries
-            if entry.name.endswith(SUFFIX) and not entry.name.startswith(".") and entry.is_file()
-        )
-    except OSError:
-        return []
+    def _check_links(self, table: TaxonomyTable) -> None:
+        """Raise TaxonomyError when a link of `table` names a class or taxonomy that does not exist."""
+        if table.to_universal is not None or table.from_universal is not None:
+            universal = self.taxonomy(UNIVERSAL)
+            _require(universal, (table.to_universal or {}).values(), "to_universal", table.path)
+            _require(universal, table.from_universal or {}, "from_universal", table.path)
+        for name, links in table.to.items():
+            try:
+                target = self.taxonomy(name)
+            except TaxonomyError as error:
+                raise TaxonomyError(f"to: {error}", path=table.path) from error
+            _require(target, links.values(), f"to {name}", table.path)
 
-
-def _version(path: Path) -> tuple[int, int, int] | None:
-    """Changes when the file is written or replaced; None when it is gone."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _links(source: TaxonomyTable, target: TaxonomyTable) -> Mapping[str, str] | None:
-    """Source class -> target class between two taxonomies; None when no link is known."""
-    if source.taxonomy.name == UNIVERSAL:
-        return target.from_universal
-    if target.taxonomy.name == UNIVERSAL:
-        return source.to_universal
-    return source.to.get(target.taxonomy.name)
-
-
-def _quality(source: TaxonomyTable, target: TaxonomyTable) -> Links:
-    """Only reading a taxonomy's links backwards, from universal, can be approximate."""
-    return target.links if source.taxonomy.name == UNIVERSAL and target is not source else "exact"
-
-
-def _build(source: TaxonomyTable, target: TaxonomyTable) -> Projection:
-    if source is target:
-        return identity(source.taxonomy)
-    links = _links(source, target)
-    if links is None:
-        raise TaxonomyError(f"no link from taxonomy '{source.taxonomy.name}' to '{target.taxonomy.name}' is known")
-    weights = np.zeros((target.taxonomy.num_channels, source.taxonomy.num_channels), np.float32)
-    try:
-        for source_class, target_class in links.items():
-            weights[target.taxonomy.id_of(target_class), source.taxonomy.id_of(source_class)] = 1
-    except TaxonomyError as error:  # reading a file checks all but `to`, whose targets are other files
-        raise TaxonomyError(f"to {target.taxonomy.name}: {error.reason}", path=source.path) from error
-    return Projection(source.taxonomy, target.taxonomy, weights, _quality(source, target))
+    def _build(self, source: TaxonomyTable, target: TaxonomyTable) -> Projection:
+        if source is target:
+            return identity(source.taxonomy)
+        name = target.taxonomy.name
+        if not _linked(source, head_of(target)):
+            raise TaxonomyError(f"no links lead from taxonomy '{source.taxonomy.name}' to '{name}'")
+        self._check_links(source)
+        self._check_links(target)
+        if name in source.to:
+            return _projection(source.taxonomy, target.taxonomy, source.to[name])
+        if source.taxonomy.name == UNIVERSAL:
+            return _projection(source.taxonomy, target.taxonomy, target.from_universal or {}, quality=target.links)
+        if name == UNIVERSAL:
+            return _projection(source.taxonomy, target.taxonomy, source.to_universal or {})
+        first, second = source.to_universal or {}, target.from_universal or {}
+        through = {key: second[middle] for key, middle in first.items() if middle in second}
+        return _projection(source.taxonomy, target.taxonomy, through, quality="approximate")
 
 
 def default_catalog() -> Catalog:
-    """The shipped taxonomies and those in the user's folder; another catalog when the user's folder is another one."""
-    return _catalog(resource_folder("taxonomies"), user_folder("taxonomies"))
+    """The shipped taxonomies and those in the user's folder. One object for as long as the folders stay the same."""
+    return _catalog((resource_folder("taxonomies"), user_folder("taxonomies")))
 
 
-@functools.lru_cache(maxsize=4)
-def _catalog(shipped: Path, own: Path) -> Catalog:
-    return Catalog((shipped, own))
+@functools.lru_cache(maxsize=8)
+def _catalog(folders: tuple[Path, ...]) -> Catalog:
+    return Catalog(folders)
+
+
+def _linked(source: TaxonomyTable, target: TableHead) -> bool:
+    """Whether links lead from one to the other, in one step or through the universal taxonomy."""
+    if target.name in source.to:
+        return True
+    leaves = source.taxonomy.name == UNIVERSAL or source.to_universal is not None
+    return leaves and (target.name == UNIVERSAL or target.is_output)
+
+
+def _choice(source: TaxonomyTable, target: TableHead) -> OutputChoice:
+    if target.name in source.to or target.name == UNIVERSAL:
+        return OutputChoice(target.name, "exact", target.num_classes)
+    if source.taxonomy.name == UNIVERSAL:
+        return OutputChoice(target.name, target.links, target.num_classes, target.note)
+    return OutputChoice(target.name, "approximate", target.num_classes, _THROUGH)
+
+
+def _projection(
+    source: Taxonomy, target: Taxonomy, links: Mapping[str, str], *, quality: Links = "exact"
+) -> Projection:
+    """A projection whose weights are 1 where `links` leads from class to class and 0 elsewhere."""
+    source_ids = {info.name: info.id for info in source.classes}
+    target_ids = {info.name: info.id for info in target.classes}
+    weights = np.zeros((target.num_channels, source.num_channels), np.float32)
+    for key, value in links.items():
+        weights[target_ids[value], source_ids[key]] = 1
+    return Projection(source, target, weights, quality)
+
+
+def _require(taxonomy: Taxonomy, names: Iterable[str], key: str, path: Path) -> None:
+    known = set(taxonomy.names)
+    for name in names:
+        if name not in known:
+            reason = f"{key}: taxonomy '{taxonomy.name}' has no class '{printable(name)}'{nearest(name, known)}"
+            raise TaxonomyError(reason, path=path)
