@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from os import PathLike, fspath
 
-from mseg_studio.media.image import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from mseg_studio.media.file_kinds import HEIF_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from mseg_studio.media.regular_file import reason_of
 
 _DIGITS = re.compile(r"(\d+)")
@@ -63,7 +63,7 @@ def _sort_entry(
 ) -> str | None:
     """Put an entry where it belongs, or say why it is skipped (None for what nobody expects to be opened)."""
     suffix = entry.name[entry.name.rfind(".") :].lower() if "." in entry.name else ""
-    is_media = suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES
+    is_media = suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES or suffix in HEIF_SUFFIXES
     try:
         if entry.is_dir():
             if entry.name.startswith("."):
@@ -85,5 +85,7 @@ def _sort_entry(
         return reason_of(error)
     if suffix in VIDEO_SUFFIXES:
         return "a video; open it by itself"
+    if suffix in HEIF_SUFFIXES:
+        return "HEIC pictures cannot be read; save it as JPEG or PNG"
     images.append(entry.path)
     return None

@@ -15,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mseg_studio.errors import ExportError, ImageReadError
+from mseg_studio.media.file_kinds import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from mseg_studio.media.file_kinds import VIDEO_SUFFIXES as VIDEO_SUFFIXES
+from mseg_studio.media.file_kinds import is_image_path as is_image_path
+from mseg_studio.media.file_kinds import is_video_path as is_video_path
 from mseg_studio.media.frame import Frame, FrameRef
-from mseg_studio.media.image_header import BrokenImage, ImageHeader, check_complete, read_header
+from mseg_studio.media.image_header import BrokenImage, ImageHeader, check_complete, is_heif, read_header
 from mseg_studio.media.png_palette import grey_as_palette, palette_as_grey
 from mseg_studio.media.regular_file import read_regular, reason_of
 from mseg_studio.storage import write_atomic
 
-_IMAGES = "avif bmp dib gif jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
-_VIDEOS = "3gp avi flv m2ts m4v mjpeg mkv mov mp4 mpeg mpg mts ogv ts webm wmv y4m"
-IMAGE_SUFFIXES = frozenset(f".{name}" for name in _IMAGES.split())
-VIDEO_SUFFIXES = frozenset(f".{name}" for name in _VIDEOS.split())
 MAX_PIXELS = 1 << 28
 """Largest picture that is decoded: 16384 x 16384, 0.8 GB of pixels."""
 
@@ -32,16 +32,6 @@ Pixels = npt.NDArray[np.uint8]
 
 # Decoders report on standard error what the caller learns from the error; a program's own messages would drown in it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-
-def is_image_path(path: str | PathLike[str]) -> bool:
-    """Whether the name ends like a picture that can be read."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES
-
-
-def is_video_path(path: str | PathLike[str]) -> bool:
-    """Whether the name ends like a video that can be read."""
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def read_image(path: str | PathLike[str]) -> Frame:
@@ -96,7 +86,7 @@ def read_label_ids(path: str | PathLike[str]) -> npt.NDArray[np.uint8] | npt.NDA
         divisor = 1
     ids = _decode(data, cv2.IMREAD_UNCHANGED, path)
     if ids is None:
-        raise ImageReadError(_cannot_decode(header), path=path)
+        raise ImageReadError(_cannot_decode(data, header), path=path)
     if ids.ndim != 2:
         raise ImageReadError(f"expected one id a pixel, got {ids.shape[2]} channels (a colour picture)", path=path)
     if ids.dtype not in (np.uint8, np.uint16):
@@ -173,7 +163,7 @@ def _decode_unusual(data: bytes, header: ImageHeader | None, path: str | PathLik
     """BGR (or grey) uint8 of what IMREAD_COLOR refuses: float pictures, 0..1 or 0..255, NaN as black."""
     raw = _decode(data, cv2.IMREAD_UNCHANGED, path)
     if raw is None:
-        raise ImageReadError(_cannot_decode(header), path=path)
+        raise ImageReadError(_cannot_decode(data, header), path=path)
     if raw.ndim == 3 and raw.shape[2] == 4:
         raw = raw[..., :3]
     elif raw.ndim == 3 and raw.shape[2] == 2:
@@ -199,7 +189,9 @@ def _to_rgb(bgr: npt.NDArray[np.uint8]) -> Pixels:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_GRAY2RGB if grey else cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _cannot_decode(header: ImageHeader | None) -> str:
+def _cannot_decode(data: bytes, header: ImageHeader | None) -> str:
+    if is_heif(data):
+        return "HEIC pictures cannot be read; save it as JPEG or PNG"
     if header is None:
         return "not a picture that can be read (its content is of no known picture format)"
     return f"damaged or unsupported {header.format}"

@@ -41,6 +41,14 @@ def read_header(data: bytes) -> ImageHeader | None:
     return None
 
 
+def is_heif(data: bytes) -> bool:
+    """Whether the bytes are a HEIC picture: an ISO media file whose first box names such a brand."""
+    if data[4:8] != b"ftyp":
+        return False
+    brands = data[8 : max(12, int.from_bytes(data[:4], "big"))][:256]
+    return data[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1") and b"avif" not in brands
+
+
 def check_complete(data: bytes, header: ImageHeader) -> None:
     """Raise BrokenImage when a PNG or JPEG file lacks its end, or a PNG's checksums disagree.
 

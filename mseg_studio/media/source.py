@@ -18,10 +18,11 @@ import cv2
 
 from mseg_studio.errors import ImageReadError, MSegStudioError, VideoReadError
 from mseg_studio.media.events import SourceInfo
+from mseg_studio.media.file_kinds import is_image_path, is_video_path
 from mseg_studio.media.folder import list_images
 from mseg_studio.media.frame import Frame, FrameRef
-from mseg_studio.media.image import is_image_path, is_video_path, read_image
-from mseg_studio.media.image_header import BrokenImage, read_header
+from mseg_studio.media.image import read_image
+from mseg_studio.media.image_header import BrokenImage, is_heif, read_header
 from mseg_studio.media.regular_file import check_regular, reason_of
 from mseg_studio.media.video import open_video
 
@@ -207,7 +208,9 @@ def _is_video(path: str) -> bool:
     check_regular(path, ImageReadError)
     try:
         with Path(path).open("rb") as stream:
-            return read_header(stream.read(65_536)) is None
+            start = stream.read(65_536)
+        # FFmpeg opens HEIC too, and would show one tile of it for the picture.
+        return read_header(start) is None and not is_heif(start)
     except BrokenImage:
         return False
     except OSError as error:

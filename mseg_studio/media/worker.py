@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 
 from mseg_studio.errors import VideoReadError
+from mseg_studio.media.file_kinds import is_video_path
 from mseg_studio.media.frame import Frame, FrameRef
-from mseg_studio.media.image import is_video_path, read_image, read_thumbnail
+from mseg_studio.media.image import read_image, read_thumbnail
 from mseg_studio.media.source import Source, open_source
 from mseg_studio.media.video import read_first_frame
 from mseg_studio.workers.child import Answer, Request, WorkerLink

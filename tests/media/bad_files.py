@@ -180,6 +180,7 @@ BAD = (
     Case("zero.png", write(png_header(0, 0) + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")), error="PNG"),
     Case("int32.tiff", cv_write(np.zeros((5, 5), np.int32)), error="int32"),
     Case("video.png", write(b"\x00\x00\x00\x20ftypisom" + bytes(100)), error="not a picture"),
+    Case("phone.png", write(b"\x00\x00\x00\x18ftypheic" + bytes(100)), error="HEIC"),
     Case("folder.png", lambda path: path.mkdir(), error="found a folder"),
 )
 
