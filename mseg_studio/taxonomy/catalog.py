@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 
 from mseg_studio.errors import TaxonomyError, nearest, printable
 from mseg_studio.settings import resource_folder, user_folder
-from mseg_studio.storage import is_leftover
 from mseg_studio.taxonomy.head import TableHead, head_of, read_head
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Links, Projection, identity
@@ -22,6 +22,7 @@ UNIVERSAL = "universal"
 
 _FIRST_OUTPUTS = ("camvid-11", "cityscapes-19", "kitti-19", "pascal-context-60", "scannet-20", "voc2012", "wilddash-19")
 """What MSeg publishes as outputs, and Cityscapes: offered before everything else."""
+_SUFFIX = ".yaml"
 _THROUGH = "Through the universal taxonomy: no links of its own are published."
 
 
@@ -40,10 +41,11 @@ class OutputChoice:
 
 
 class Catalog:
-    """All taxonomies of several folders. The first folder is the shipped one: no later file may take one of its names.
+    """All taxonomies of several folders, the shipped one first.
 
-    A file is read when it is first asked for and again only after it changed on disk, so a taxonomy saved a moment ago
-    is there. What is handed out is immutable.
+    No later file changes what a shipped name means: such a file is not used, and `problems` says so. A file is read
+    when it is first asked for and again only after it changed on disk, so a taxonomy saved a moment ago is there. What
+    is handed out is immutable; threads that ask at the same time at worst read a file twice.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -57,7 +59,7 @@ class Catalog:
         return tuple(sorted(self._files(), key=lambda name: (name != UNIVERSAL, name)))
 
     def taxonomy(self, name: str) -> Taxonomy:
-        """The taxonomy called `name`. Raises TaxonomyError: unknown (with the nearest names), broken, or shadowing."""
+        """The taxonomy called `name`. Raises TaxonomyError: unknown (with the nearest names) or broken."""
         return self.table(name).taxonomy
 
     def table(self, name: str) -> TaxonomyTable:
@@ -65,12 +67,7 @@ class Catalog:
         files = self._files()
         if name not in files:
             raise UnknownTaxonomyError(f"unknown taxonomy '{printable(name)}'{nearest(name, files)}")
-        paths = files[name]
-        if len(paths) > 1:
-            raise TaxonomyError(
-                f"a taxonomy of MSeg Studio is already called '{name}'; rename this file and its 'name'", path=paths[1]
-            )
-        return self._load(paths[0])
+        return self._load(files[name][0])
 
     def is_shipped(self, name: str) -> bool:
         """Whether the taxonomy came with the program; the others lie in the user's folder."""
@@ -100,7 +97,7 @@ class Catalog:
         own = self.table(source)
         found = []
         for name, paths in self._files().items():
-            head = None if name == source else self._sound_head(paths)
+            head = None if name == source else self._sound_head(paths[0])
             if head is not None and _linked(own, head):
                 found.append(_choice(own, head))
         rank = {name: place for place, name in enumerate((UNIVERSAL, *_FIRST_OUTPUTS))}
@@ -110,20 +107,21 @@ class Catalog:
     def problems(self) -> tuple[TaxonomyError, ...]:
         """One error for every file that is broken, links to what does not exist, or takes a shipped name."""
         found: list[TaxonomyError] = []
-        for name in self.names():
+        for name, paths in sorted(self._files().items()):
             try:
-                self._check_links(self.table(name))
+                self._check_links(self._load(paths[0]))
             except TaxonomyError as error:
                 found.append(error)
+            reason = f"is not used: MSeg Studio's own '{name}' stays; rename this file and its 'name'"
+            found.extend(TaxonomyError(reason, path=path) for path in paths[1:])
         return tuple(found)
 
     def _files(self) -> dict[str, list[Path]]:
-        """Paths by name, in order of the folders. A folder that does not exist holds nothing."""
+        """Paths by name, in order of the folders. A folder that cannot be read holds nothing."""
         files: dict[str, list[Path]] = {}
         for folder in self._folders:
-            for path in sorted(folder.glob("*.yaml")):
-                if not is_leftover(path) and not path.name.startswith("."):
-                    files.setdefault(path.stem, []).append(path)
+            for name in _yaml_names(folder):
+                files.setdefault(name.removesuffix(_SUFFIX), []).append(folder / name)
         return files
 
     def _load(self, path: Path) -> TaxonomyTable:
@@ -137,11 +135,8 @@ class Catalog:
             known = self._tables[path] = (stamp, read_table(path))
         return known[1]
 
-    def _sound_head(self, paths: list[Path]) -> TableHead | None:
-        """What the list of outputs shows of the taxonomy in `paths`; None for one that cannot be used."""
-        path = paths[0]
-        if len(paths) > 1:
-            return None
+    def _sound_head(self, path: Path) -> TableHead | None:
+        """What the list of outputs shows of the taxonomy in `path`; None for one that cannot be used."""
         if path.parent == self._folders[0]:
             if path not in self._heads:
                 self._heads[path] = read_head(path)
@@ -183,6 +178,15 @@ class Catalog:
         first, second = source.to_universal or {}, target.from_universal or {}
         through = {key: second[middle] for key, middle in first.items() if middle in second}
         return _projection(source.taxonomy, target.taxonomy, through, quality="approximate")
+
+
+def _yaml_names(folder: Path) -> list[str]:
+    """File names of taxonomies in order; hidden files belong to editors, systems and writers that were killed."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if e.name.endswith(_SUFFIX) and e.name[0] != "." and e.is_file())
+    except OSError:
+        return []
 
 
 def default_catalog() -> Catalog:

@@ -47,7 +47,7 @@ def _no_links() -> Mapping[str, Mapping[str, str]]:
 
 @dataclass(frozen=True)
 class TaxonomyTable:
-    """What one file says: a taxonomy and its links to others."""
+    """What one file says: a taxonomy and its links to others. Class names on the taxonomy's own side are checked."""
 
     taxonomy: Taxonomy
     path: Path
@@ -63,10 +63,9 @@ class TaxonomyTable:
     """Published links to other taxonomies, by their name: class of this taxonomy -> class of that one."""
 
 
-def read_table(path: Path, *, universal: Taxonomy | None = None) -> TaxonomyTable:
+def read_table(path: Path) -> TaxonomyTable:
     """The table in the YAML file `path` (contracts.md, "Taxonomy").
 
-    Links are checked against the classes of the file and, where given, those of `universal`.
     Raises TaxonomyError with one line: file, line number, key, what was expected and what came.
     """
     try:
@@ -78,14 +77,14 @@ def read_table(path: Path, *, universal: Taxonomy | None = None) -> TaxonomyTabl
     except UnicodeDecodeError as error:
         raise TaxonomyError(f"byte {error.start} is not UTF-8, expected a taxonomy in YAML", path=path) from error
     try:
-        return _table(compose(text), path, universal)
+        return _table(compose(text), path)
     except yaml.YAMLError as error:
         raise TaxonomyError(f"is not YAML: {_yaml_reason(error)}", path=path) from error
     except TaxonomyError as error:
         raise TaxonomyError(error.reason, path=path) from error
 
 
-def _table(root: yaml.Node | None, path: Path, universal: Taxonomy | None) -> TaxonomyTable:
+def _table(root: yaml.Node | None, path: Path) -> TaxonomyTable:
     if not isinstance(root, yaml.MappingNode):
         raise TaxonomyError(f"expected `key: value` lines, got {_shown(root)}")
     _check_format(root)
@@ -113,8 +112,8 @@ def _table(root: yaml.Node | None, path: Path, universal: Taxonomy | None) -> Ta
         path=path,
         links=cast(Links, links),
         note=_optional_text(nodes, "note") or "",
-        to_universal=_links(nodes.get("to_universal"), "to_universal", keys=taxonomy, values=universal),
-        from_universal=_links(nodes.get("from_universal"), "from_universal", keys=universal, values=taxonomy),
+        to_universal=_links(nodes.get("to_universal"), "to_universal", keys=taxonomy),
+        from_universal=_links(nodes.get("from_universal"), "from_universal", values=taxonomy),
         to=MappingProxyType(
             {name: found for name, node in to.items() if (found := _links(node, f"to {name}", keys=taxonomy))}
         ),
@@ -174,16 +173,20 @@ def _class(node: yaml.Node) -> ClassInfo:
 def _links(
     node: yaml.Node | None, what: str, *, keys: Taxonomy | None = None, values: Taxonomy | None = None
 ) -> Mapping[str, str] | None:
-    """Class -> class, names checked against the taxonomies given. None for no links: an empty mapping links nothing."""
+    """Class -> class; names on the side of the taxonomy given are checked against it.
+
+    None for no links: an empty mapping links nothing.
+    """
     if node is None:
         return None
-    counts = [(side, Counter(side.names) if side is not None else Counter()) for side in (keys, values)]
     links: dict[str, str] = {}
+    own = keys or values
+    count = Counter(own.names) if own is not None else Counter()
     for key, value_node in _mapping(node, what).items():
         value = _text(value_node, what)
-        for name, (side, count) in zip((key, value), counts, strict=True):
-            if side is not None and count[name] != 1:
-                raise TaxonomyError(f"{_line(value_node)}: {what}: {_not_one(side, name)}")
+        name = value if keys is None else key
+        if own is not None and count[name] != 1:
+            raise TaxonomyError(f"{_line(value_node)}: {what}: {_not_one(own, name)}")
         links[key] = value
     return MappingProxyType(links) if links else None
 
@@ -232,7 +235,7 @@ def _number(node: yaml.Node, what: str) -> int:
 
 
 def _is_null(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
+    return isinstance(node, yaml.ScalarNode) and not node.style and node.value in _NULLS
 
 
 def _shown(node: yaml.Node | None) -> str:
