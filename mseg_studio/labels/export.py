@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,14 @@ from mseg_studio.labels.export_errors import export_errors
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.output_layout import OutputPaths
 from mseg_studio.labels.overlay import OverlayStyle
+from mseg_studio.labels.score_map import ScoreMap
+from mseg_studio.labels.score_store import ScoreStoreWriter
 from mseg_studio.labels.sidecar import Sidecar
 from mseg_studio.media.frame import Frame
 from mseg_studio.taxonomy.model import Taxonomy
+
+SCORES = "scores"
+"""Name of the output that is a score store: it is written from scores, not from labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,14 @@ class Exporter:
     """For formats of ids: what `write` wrote, in the same taxonomy; equal to the labels written."""
     needs_frame: bool = False
     """Whether the image is part of the picture."""
+    accepts: Callable[[Taxonomy], str] = lambda taxonomy: ""
+    """Why labels in a taxonomy cannot be written in this format; empty when they can."""
+
+    def problem(self, request: ExportRequest) -> str:
+        """Why `request` cannot be written in this format; empty when it can."""
+        if self.needs_frame and request.frame is None:
+            return "an overlay needs the image"
+        return self.accepts(request.labels.taxonomy)
 
 
 @cache
@@ -61,13 +75,29 @@ def exporter(name: str) -> Exporter:
     return found[name]
 
 
-def write_outputs(paths: OutputPaths, names: Sequence[str], request: ExportRequest, sidecar: Sidecar) -> list[Path]:
-    """Write the outputs `names` of one image and its sidecar; gives the files written, the sidecar last.
+def write_outputs(
+    paths: OutputPaths,
+    names: Sequence[str],
+    request: ExportRequest,
+    sidecar: Sidecar,
+    *,
+    scores: ScoreMap | None = None,
+) -> list[Path]:
+    """Write the outputs `names` of one image, its score store when `scores` are given, and its sidecar.
 
-    The old sidecar goes first and the new one comes last: whenever the process ends, no output looks done that is not.
-    Outputs that an earlier run wrote under the same recipe stay in the sidecar. Raises ExportError.
+    Gives the files written, the sidecar last. The old sidecar goes first and the new one comes last: whenever the
+    process ends, no output looks done that is not. Outputs that an earlier run wrote under the same recipe stay in the
+    sidecar. Raises ExportError.
     """
-    chosen = [exporter(name) for name in names]
+    chosen = [exporter(name) for name in names if name != SCORES]
+    if (scores is None) == (SCORES in names):
+        raise ValueError(f"the output '{SCORES}' and a score map come together")
+    for one in chosen:
+        # Before anything is touched.
+        if problem := one.problem(request):
+            raise ExportError(problem, path=paths.file(one.suffix))
+        if _is_source(paths.file(one.suffix), request, sidecar):
+            raise ExportError("would replace the image; choose another folder", path=paths.file(one.suffix))
     earlier = sidecars.finished(
         paths.sidecar,
         source=sidecar.source,
@@ -84,7 +114,23 @@ def write_outputs(paths: OutputPaths, names: Sequence[str], request: ExportReque
         with export_errors(path):
             one.write(path, request)
         written.append(path)
+    if scores is not None:
+        with ScoreStoreWriter(paths.scores, sidecar.as_dict()) as store:
+            store.append(scores)
+        written.append(paths.scores)
     kept = tuple(name for name in (earlier.outputs if earlier else ()) if name not in names)
     outputs = tuple(dict.fromkeys((*sidecar.outputs, *names, *kept)))
     sidecars.write_sidecar(paths.sidecar, dataclasses.replace(sidecar, outputs=outputs))
     return [*written, paths.sidecar]
+
+
+def _is_source(path: Path, request: ExportRequest, sidecar: Sidecar) -> bool:
+    """Whether `path` is the file that the labels were made from."""
+    sources = [Path(sidecar.source.path)] if sidecar.source.path else []
+    if request.frame is not None and request.frame.ref is not None:
+        sources.append(request.frame.ref.path)
+    for source in sources:
+        with contextlib.suppress(OSError):
+            if path.samefile(source):
+                return True
+    return False

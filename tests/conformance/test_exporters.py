@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import signal
@@ -17,8 +18,10 @@ from mseg_studio.errors import ExportError, ImageReadError
 from mseg_studio.labels.export import Exporter, ExportRequest, exporter, exporters, write_outputs
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.output_layout import OutputPaths
+from mseg_studio.labels.score_map import ScoreMap
+from mseg_studio.labels.score_store import ScoreStore
 from mseg_studio.labels.sidecar import ModelStamp, Sidecar, SourceStamp, read_sidecar
-from mseg_studio.media.frame import Frame
+from mseg_studio.media.frame import Frame, FrameRef
 from mseg_studio.media.image import read_image
 from mseg_studio.storage import is_leftover
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
@@ -209,6 +212,45 @@ def test_outputs_and_sidecar_together(tmp_path: Path) -> None:
     assert read_sidecar(paths.sidecar).outputs == ("ids", "overlay")
     write_outputs(paths, ["colour"], make_request(), make_sidecar())
     assert set(read_sidecar(paths.sidecar).outputs) == {"ids", "overlay", "colour"}, "still of the same recipe"
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_touched(tmp_path: Path) -> None:
+    paths = OutputPaths(tmp_path / "a")
+    nine = ExportRequest(LabelMap(np.full((1, 1), 9, np.uint8), make_nine()))
+    for names, message in ((["ids", "cityscapes-ids"], "no class 'nine'"), (["ids", "overlay"], "needs the image")):
+        with pytest.raises(ExportError, match=message):
+            write_outputs(paths, names, nine, make_sidecar())
+        assert list(tmp_path.iterdir()) == []
+    assert all(not one.problem(make_request()) for one in exporters().values())
+
+
+def test_an_image_is_never_replaced_by_its_labels(tmp_path: Path) -> None:
+    image = tmp_path / "a.png"
+    image.write_bytes(b"the only copy")
+    by_name = dataclasses.replace(make_sidecar(), source=SourceStamp(str(image)))
+    with pytest.raises(ExportError, match="would replace the image"):
+        write_outputs(OutputPaths(tmp_path / "a"), ["ids"], make_request(), by_name)
+    by_frame = make_request()
+    by_frame = dataclasses.replace(by_frame, frame=Frame(np.zeros((37, 53, 3), np.uint8), FrameRef(image)))
+    with pytest.raises(ExportError, match="would replace the image"):
+        write_outputs(OutputPaths(tmp_path / "a"), ["ids"], by_frame, make_sidecar())
+    assert image.read_bytes() == b"the only copy"
+    assert list(tmp_path.iterdir()) == [image]
+
+
+def test_scores_go_with_the_others(tmp_path: Path) -> None:
+    scores = ScoreMap.from_dense(
+        np.full((5, 37, 53), [[[0.5]], [[0.3]], [[0]], [[0]], [[0.2]]], np.float32), taxonomy=STREET
+    )
+    paths = OutputPaths(tmp_path / "a")
+    written = write_outputs(paths, ["ids", "scores"], make_request(), make_sidecar(), scores=scores)
+    assert [path.name for path in written] == ["a.png", "a.h5", "a.json"]
+    assert read_sidecar(paths.sidecar).outputs == ("ids", "scores")
+    with ScoreStore(paths.scores) as store:
+        assert store.attributes["source"] == "a.jpg"
+        assert store.frame(0).k == 3
+    with pytest.raises(ValueError, match="come together"):
+        write_outputs(paths, ["ids", "scores"], make_request(), make_sidecar())
 
 
 def test_unknown_outputs_offer_names() -> None:

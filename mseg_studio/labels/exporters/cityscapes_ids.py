@@ -40,14 +40,17 @@ LABEL_IDS = {
 UNLABELED_ID = 0
 
 
+def _accepts(taxonomy: Taxonomy) -> str:
+    foreign = [name for name in taxonomy.names if name not in LABEL_IDS]
+    if not foreign:
+        return ""
+    return f"Cityscapes labelIds have no class '{foreign[0]}' of {taxonomy.name}; choose the output cityscapes-19"
+
+
 def _write(path: Path, request: ExportRequest) -> None:
     taxonomy = request.labels.taxonomy
-    foreign = [name for name in taxonomy.names if name not in LABEL_IDS]
-    if foreign:
-        raise ExportError(
-            f"Cityscapes labelIds have no class '{foreign[0]}' of {taxonomy.name}; choose the output cityscapes-19",
-            path=path,
-        )
+    if problem := _accepts(taxonomy):
+        raise ExportError(problem, path=path)
     table = np.full(65536, UNLABELED_ID, np.uint8)
     for info in taxonomy.classes:
         table[info.id] = LABEL_IDS[info.name]
@@ -66,4 +69,4 @@ def _read(path: Path, taxonomy: Taxonomy) -> LabelMap:
     return LabelMap(as_ids(ids, taxonomy), taxonomy)
 
 
-EXPORTER = Exporter("cityscapes-ids", "Cityscapes labelIds (PNG)", "_labelIds.png", _write, _read)
+EXPORTER = Exporter("cityscapes-ids", "Cityscapes labelIds (PNG)", "_labelIds.png", _write, _read, accepts=_accepts)
