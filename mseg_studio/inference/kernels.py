@@ -22,6 +22,8 @@ _LOG2_E = np.float32(1.4426950408889634)
 _LN_2_HIGH = np.float32(0.693359375)
 _LN_2_LOW = np.float32(-2.12194440e-4)
 _SMALLEST = np.float32(-87.0)
+_SURE = np.float32(0.5001)
+"""Half of the probability and some rounding."""
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,11 +135,72 @@ def add_crop_rows(
 
 
 @_compiled
-def _native_line(
-    lines_wC: _F32, probabilities_PC: _F32, firsts: _I32, widths: _I32, low: _I32, high: _I32, mix: _F32
+def winner_rows(winners_P: _I32, sure_P: npt.NDArray[np.bool_], probabilities_PC: _F32, start: int, stop: int) -> None:
+    """The most probable channel of pixels start:stop, and whether it has more than half of the probability."""
+    bits_PC = probabilities_PC.view(np.int32)
+    for p in range(start, stop):
+        top = _largest(bits_PC[p])
+        winner = _first(bits_PC[p], top)
+        winners_P[p] = winner
+        sure_P[p] = probabilities_PC[p, winner] > _SURE
+
+
+@_compiled
+def _sum_groups(sums_K: _F32, scores_C: _F32, members: _I32, ends: _I32) -> None:
+    """`sums_K[k]` is the sum of the channels `members[ends[k]:ends[k + 1]]`."""
+    for k in range(sums_K.shape[0]):
+        total = np.float32(0.0)
+        for m in range(ends[k], ends[k + 1]):
+            total += scores_C[members[m]]
+        sums_K[k] = total
+
+
+@_compiled
+def target_winner_rows(
+    targets_P: _I32,
+    winners_P: _I32,
+    sure_P: npt.NDArray[np.bool_],
+    probabilities_PC: _F32,
+    lookup_C: _I32,
+    members: _I32,
+    ends: _I32,
+    start: int,
+    stop: int,
 ) -> None:
-    """Vertical half of the resize to native size: one line of every scale, one behind the other, in `lines_wC`."""
+    """The target with the largest sum for pixels start:stop. `lookup_C` is the target of a channel, -1 for none.
+
+    A channel with more than half of the probability decides without a sum: no other group can reach it.
+    """
+    sums_K = np.empty(ends.shape[0] - 1, np.float32)
+    bits_K = sums_K.view(np.int32)
+    for p in range(start, stop):
+        target = lookup_C[winners_P[p]]
+        if not sure_P[p] or target < 0:
+            _sum_groups(sums_K, probabilities_PC[p], members, ends)
+            target = _first(bits_K, _largest(bits_K))
+        targets_P[p] = target
+
+
+@_compiled
+def _native_line(
+    lines_wK: _F32,
+    wanted_w: npt.NDArray[np.bool_],
+    probabilities_PC: _F32,
+    members: _I32,
+    ends: _I32,
+    firsts: _I32,
+    widths: _I32,
+    low: _I32,
+    high: _I32,
+    mix: _F32,
+) -> None:
+    """Vertical half of the resize to native size: one line of every scale, one behind the other, projected.
+
+    Only pixels in `wanted_w` are filled in. Without groups (`ends` holds one number) channels stay as they are.
+    """
     channels = probabilities_PC.shape[1]
+    grouped = ends.shape[0] > 1
+    pixel_C = np.empty(channels, np.float32)
     at = 0
     for scale in range(widths.shape[0]):
         a0 = firsts[scale] + low[scale] * widths[scale]
@@ -146,9 +209,14 @@ def _native_line(
         b_share = mix[scale] * share
         a_share = share - b_share
         for x in range(widths[scale]):
-            a, b, line = probabilities_PC[a0 + x], probabilities_PC[b0 + x], lines_wC[at + x]
+            if not wanted_w[at + x]:
+                continue
+            a, b = probabilities_PC[a0 + x], probabilities_PC[b0 + x]
+            mixed_C = pixel_C if grouped else lines_wK[at + x]
             for c in range(channels):
-                line[c] = a_share * a[c] + b_share * b[c]
+                mixed_C[c] = a_share * a[c] + b_share * b[c]
+            if grouped:
+                _sum_groups(lines_wK[at + x], pixel_C, members, ends)
         at += widths[scale]
 
 
@@ -169,10 +237,39 @@ def _native_pixel(pixel_C: _F32, lines_wC: _F32, low: _I32, high: _I32, mix: _F3
 
 
 @_compiled
+def _agreed(
+    winners_P: _I32, firsts: _I32, widths: _I32, row_low: _I32, row_high: _I32, column_low: _I32, column_high: _I32
+) -> int:
+    """The channel that wins at every grid pixel that a native pixel is mixed from, or -1.
+
+    Mixing has positive shares, so what is largest everywhere is largest in the mixture: no need to compute it.
+    """
+    agreed, at = np.int32(-1), np.int32(0)
+    for scale in range(widths.shape[0]):
+        a0 = firsts[scale] + row_low[scale] * widths[scale] - at
+        b0 = firsts[scale] + row_high[scale] * widths[scale] - at
+        winner = winners_P[a0 + column_low[scale]]
+        if scale == 0:
+            agreed = winner
+        if (
+            winner != agreed
+            or winners_P[a0 + column_high[scale]] != agreed
+            or winners_P[b0 + column_low[scale]] != agreed
+            or winners_P[b0 + column_high[scale]] != agreed
+        ):
+            return np.int32(-1)
+        at += widths[scale]
+    return agreed
+
+
+@_compiled
 def label_rows(
     labels_HW: npt.NDArray[np.uint16],
     class_ids: npt.NDArray[np.uint16],
+    winners_P: _I32,
     probabilities_PC: _F32,
+    members: _I32,
+    ends: _I32,
     firsts: _I32,
     widths: _I32,
     row_low: _I32,
@@ -184,21 +281,36 @@ def label_rows(
     start: int,
     stop: int,
 ) -> None:
-    """Resize every scale's grid to native size, mean, argmax: rows start:stop of the label map.
+    """Resize every scale's grid to native size, mean, sum of groups, argmax: rows start:stop of the label map.
 
     Grid of scale s: `firsts[s]` is its first pixel in `probabilities_PC`, `widths[s]` its width. Row taps are (S, H) in
-    rows of that grid, column taps (S, W) in pixels of the lines of all scales, one behind the other. Between equal
-    values the smaller channel wins; channel c is written as `class_ids[c]`.
+    rows of that grid, column taps (S, W) in pixels of the lines of all scales, one behind the other. Groups as in
+    `_sum_groups`, none when `ends` holds one number. `winners_P` is the best group of every grid pixel. Between equal
+    values the smaller group wins; group k is written as `class_ids[k]`.
     """
-    channels = probabilities_PC.shape[1]
-    lines_wC = np.empty((widths.sum(), channels), np.float32)
-    pixel_C = np.empty(channels, np.float32)
-    bits_C = pixel_C.view(np.int32)
+    lines_wK = np.empty((widths.sum(), class_ids.shape[0]), np.float32)
+    wanted_w = np.empty(len(lines_wK), np.bool_)
+    open_W = np.empty(labels_HW.shape[1], np.int32)
+    pixel_K = np.empty(class_ids.shape[0], np.float32)
+    bits_K = pixel_K.view(np.int32)
     for y in range(start, stop):
-        _native_line(lines_wC, probabilities_PC, firsts, widths, row_low[:, y], row_high[:, y], row_mix[:, y])
+        low, high, mix = row_low[:, y], row_high[:, y], row_mix[:, y]
+        wanted_w[:] = False
+        open_count = 0
         for x in range(labels_HW.shape[1]):
-            _native_pixel(pixel_C, lines_wC, column_low, column_high, column_mix, x)
-            labels_HW[y, x] = class_ids[_first(bits_C, _largest(bits_C))]
+            winner = _agreed(winners_P, firsts, widths, low, high, column_low[:, x], column_high[:, x])
+            if winner >= 0:
+                labels_HW[y, x] = class_ids[winner]
+                continue
+            open_W[open_count] = x
+            open_count += 1
+            for scale in range(widths.shape[0]):
+                wanted_w[column_low[scale, x]] = True
+                wanted_w[column_high[scale, x]] = True
+        _native_line(lines_wK, wanted_w, probabilities_PC, members, ends, firsts, widths, low, high, mix)
+        for x in open_W[:open_count]:
+            _native_pixel(pixel_K, lines_wK, column_low, column_high, column_mix, x)
+            labels_HW[y, x] = class_ids[_first(bits_K, _largest(bits_K))]
 
 
 @_compiled
@@ -208,6 +320,8 @@ def top_k_rows(
     residual_HW: _F32,
     class_ids: npt.NDArray[np.uint16],
     probabilities_PC: _F32,
+    members: _I32,
+    ends: _I32,
     firsts: _I32,
     widths: _I32,
     row_low: _I32,
@@ -219,19 +333,23 @@ def top_k_rows(
     start: int,
     stop: int,
 ) -> None:
-    """As `label_rows`, but the k most probable classes, descending, and the probability of all others."""
-    channels = probabilities_PC.shape[1]
-    kept = ids_HWk.shape[2]
-    lines_wC = np.empty((widths.sum(), channels), np.float32)
-    pixel_C = np.empty(channels, np.float32)
+    """As `label_rows`, but the k largest, descending, and the sum of all others. The arrays hold these rows only."""
+    kept, classes = ids_HWk.shape[2], class_ids.shape[0]
+    lines_wK = np.empty((widths.sum(), classes), np.float32)
+    wanted_w = np.ones(len(lines_wK), np.bool_)
+    pixel_K = np.empty(classes, np.float32)
     for y in range(start, stop):
-        _native_line(lines_wC, probabilities_PC, firsts, widths, row_low[:, y], row_high[:, y], row_mix[:, y])
+        low, high, mix = row_low[:, y], row_high[:, y], row_mix[:, y]
+        _native_line(lines_wK, wanted_w, probabilities_PC, members, ends, firsts, widths, low, high, mix)
         for x in range(ids_HWk.shape[1]):
-            _native_pixel(pixel_C, lines_wC, column_low, column_high, column_mix, x)
-            values, ids = values_HWk[y, x], ids_HWk[y, x]
+            _native_pixel(pixel_K, lines_wK, column_low, column_high, column_mix, x)
+            values, ids = values_HWk[y - start, x], ids_HWk[y - start, x]
             filled = 0
-            for c in range(channels):
-                value = pixel_C[c]
+            total = np.float32(0.0)
+            for c in range(classes):
+                total += pixel_K[c]
+            for c in range(classes):
+                value = pixel_K[c]
                 if filled == kept and value <= values[kept - 1]:
                     continue
                 place = min(filled, kept - 1)
@@ -242,23 +360,22 @@ def top_k_rows(
                 values[place] = value
                 ids[place] = class_ids[c]
                 filled = min(filled + 1, kept)
-            total = np.float32(0.0)
-            for c in range(channels):
-                total += pixel_C[c]
             for c in range(kept):
                 total -= values[c]
-            residual_HW[y, x] = max(total, np.float32(0.0))
+            residual_HW[y - start, x] = max(total, np.float32(0.0))
 
 
 def warm_up() -> None:
     """Compile, or load what was compiled before, so that the first image does not wait for it."""
-    one, zeros = np.ones((1, 1), np.float32), np.zeros((1, 1), np.int32)
-    scores, taps = np.ones((1, 1), np.float32), (zeros, zeros, np.zeros((1, 1), np.float32))
-    add_crop_rows(
-        np.zeros((1, 1, 1), np.float32), np.zeros((1, 1, 1, 1), np.float32), *(tap[0] for tap in taps), *taps,
-        one[0], one[0], 0, 0, 0, 1,
-    )  # fmt: skip
+    scores, zeros, ones = np.ones((1, 1), np.float32), np.zeros((1, 1), np.int32), np.ones(1, np.int32)
+    taps = (zeros, zeros, np.zeros((1, 1), np.float32))
+    share, crop = scores[0], np.zeros((1, 1, 1, 1), np.float32)
+    add_crop_rows(crop[0].copy(), crop, *(tap[0] for tap in taps), *taps, share, share, 0, 0, 0, 1)
+    winners, sure, groups = np.zeros(1, np.int32), np.zeros(1, np.bool_), (zeros[0], np.array([0, 1], np.int32))
+    winner_rows(winners, sure, scores, 0, 1)
+    target_winner_rows(winners.copy(), winners, sure, scores, zeros[0], *groups, 0, 1)
     for dtype in (np.uint8, np.uint16):
-        place = (np.zeros(1, dtype), scores, zeros[0], np.ones(1, np.int32), *taps, *taps, 0, 1)
-        label_rows(np.zeros((1, 1), dtype), *place)
-        top_k_rows(np.zeros((1, 1, 1), dtype), np.zeros((1, 1, 1), np.float32), one.copy(), *place)
+        place = (scores, *groups, zeros[0], ones, *taps, *taps, 0, 1)
+        ids = np.zeros(1, dtype)
+        label_rows(np.zeros((1, 1), dtype), ids, winners, *place)
+        top_k_rows(np.zeros((1, 1, 1), dtype), np.zeros((1, 1, 1), np.float32), scores.copy(), ids, *place)

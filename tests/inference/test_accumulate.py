@@ -52,9 +52,7 @@ def accumulated(crops: list[torch.Tensor], tiling: Tiling, *, plain: bool = Fals
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    st.integers(1, 70), st.integers(1, 70), st.sampled_from([17, 25, 33]), st.integers(1, 2), st.integers(1, 40)
-)
+@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([17, 25, 33]), st.integers(1, 2), st.integers(1, 40))
 def test_any_tiling_gives_the_published_mean(height, width, crop_px, images, classes):
     tiling = Tiling(height, width, crop_px)
     crops = make_crops(tiling, images=images, classes=classes, seed=height * width)

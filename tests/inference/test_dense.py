@@ -40,7 +40,7 @@ def native_by_cv2(dense: DenseScores) -> np.ndarray:
 
 def native_by_torch(dense: DenseScores) -> np.ndarray:
     grids = [dense.grid(index) for index in range(len(dense.grid_sizes))]
-    return plain.native_scores(grids, dense._row_taps(), dense._column_taps()).numpy()
+    return plain.native_scores(grids, dense._resize.row_taps(), dense._resize.column_taps()).numpy()
 
 
 def is_argmax(labels_HW: np.ndarray, scores_HWC: np.ndarray) -> None:
