@@ -146,7 +146,7 @@ class MediaClient:
 
     def _on_died(self, death: Death) -> None:
         if not death.deliberate:  # a request that took too long has had its MediaFailed
-            self._on_event(MediaDied(death.message, death.restart_in_s or 0.0))
+            self._on_event(MediaDied(death.message, death.restart_in_s))
 
 
 def _source_info(fields: Mapping[str, Any]) -> SourceInfo:

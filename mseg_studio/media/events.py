@@ -74,10 +74,11 @@ class MediaFailed:
 
 @dataclass(frozen=True, slots=True)
 class MediaDied:
-    """The process ended without being asked to; it comes back by itself after `restart_in_s` seconds."""
+    """The process ended without being asked to."""
 
     message: str
-    restart_in_s: float
+    restart_in_s: float | None
+    """Seconds until it comes back by itself; None when it could not be started and waits for the next request."""
 
 
 MediaEvent = Opened | FrameReady | ThumbnailReady | MediaFailed | MediaDied

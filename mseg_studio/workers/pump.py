@@ -211,9 +211,14 @@ class Pump:
                 self._in_flight = None
                 self._fail(Failure(request.request_id, "Internal", str(error), request.input_key))
             except OSError as error:
-                if self._in_flight is None:  # no room in the slot; a broken pipe is noticed by the next wait
+                if self._in_flight is None:
                     text = f"no room to hand over the pixels: {error.strerror or error}"
-                    self._fail(Failure(request.request_id, "WorkerDied", text, request.input_key))
+                    self._fail(Failure(request.request_id, "DeviceMemoryError", text, request.input_key))
+                    continue
+                # The child died before it was asked: the request is not to blame and waits for the next one.
+                self._in_flight = None
+                self._waiting.add(request)
+                return
 
     def _listen(self) -> None:
         child = self._child

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -234,6 +235,7 @@ def test_an_input_that_kills_three_times_is_set_aside_until_forgiven(make_client
 
 def test_a_worker_that_cannot_start_gives_up_in_words_and_tries_again_when_asked(make_client, monkeypatch):
     monkeypatch.setattr("mseg_studio.workers.restart.DELAYS_S", (0.01,))
+    monkeypatch.setattr("mseg_studio.workers.restart.MAX_FAILED_STARTS", 2)
     worker = make_client(arguments={"fail_to_start": True})
     request_id = worker.client.submit("echo")
     failure = worker.failure(request_id)
@@ -246,6 +248,53 @@ def test_a_worker_that_cannot_start_gives_up_in_words_and_tries_again_when_asked
 def test_a_missing_module_is_said_in_words(make_client):
     worker = make_client(module="no_such_worker")
     assert "No module named 'no_such_worker'" in worker.next(Death).message
+
+
+def test_no_free_descriptor_delays_the_start_but_loses_nothing(make_client, monkeypatch):
+    real, failures = pump.ChildProcess, [OSError(errno.EMFILE, "Too many open files")] * 2
+
+    def scarce(*arguments, **options):
+        if failures:
+            raise failures.pop()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(pump, "ChildProcess", scarce)
+    worker = make_client()
+    request_id = worker.client.submit("echo")
+    assert "Too many open files" in worker.next(Death).message
+    worker.result(request_id)
+
+
+def test_no_room_for_the_pixels_is_said_and_the_next_request_works(make_client, monkeypatch):
+    worker = make_client()
+    worker.next(dict)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mseg_studio.workers.slots.Slot._grow", full)
+    failure = worker.failure(worker.client.submit("echo", arrays={"x": np.zeros(9, np.uint8)}))
+    assert failure.message == "no room to hand over the pixels: No space left on device"
+    monkeypatch.undo()
+    worker.result(worker.client.submit("echo"))
+
+
+@pytest.mark.skipif(not POSIX, reason="signals")
+def test_a_request_to_a_child_that_is_already_dead_waits_for_the_next_one(make_client, monkeypatch):
+    worker = make_client()
+    pid = worker.next(dict) and worker.client.pid
+    send, dead = pump.send, []
+
+    def late(connection, message):
+        if message["type"] == "echo" and not dead:
+            os.kill(pid, signal.SIGKILL)
+            dead.append(psutil.Process(pid).wait(5))
+        send(connection, message)
+
+    monkeypatch.setattr(pump, "send", late)
+    worker.result(worker.client.submit("echo", input_key="innocent.png"))
+    assert dead
+    assert worker.client.pid != pid
 
 
 def test_a_failing_callback_does_not_end_the_client(make_client, caplog):
@@ -300,8 +349,8 @@ def test_fifty_starts_and_kills_leave_no_file_descriptor_thread_or_process(make_
     make_client().client.close()
 
     def left():
-        shared_memory = len(list(Path("/dev/shm").iterdir())) if Path("/dev/shm").is_dir() else 0
-        return me.num_fds(), threading.active_count(), len(me.children(recursive=True)), shared_memory
+        named = [path for path in Path("/dev/shm").glob("*") if "mseg" in path.name]
+        return me.num_fds(), threading.active_count(), len(me.children(recursive=True)), named
 
     before = left()
     for round_ in range(50):
