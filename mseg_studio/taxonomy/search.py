@@ -8,6 +8,8 @@ from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 
 _MIN_SIMILARITY = 76.0
 """Percent; one wrong letter in five passes, two do not."""
+_MIN_SIMILARITY_LONG = 70.0
+"""For six letters and more, where two letters change places without making another word."""
 _MIN_LETTERS = 4
 """Shorter queries resemble too much to be taken for a slip of the fingers."""
 
@@ -53,4 +55,4 @@ def _similarity(wanted: str, name: str) -> float:
     """Percent of letters in common with the name, one word of it, or as much of it as has been typed; 0 for too few."""
     parts = [(1.0, name), *((0.98, word) for word in name.split()), (0.95, name[: len(wanted)])]
     best = max(weight * fuzz.ratio(wanted, part) for weight, part in parts)
-    return best if best >= _MIN_SIMILARITY else 0.0
+    return best if best >= (_MIN_SIMILARITY if len(wanted) < 6 else _MIN_SIMILARITY_LONG) else 0.0

@@ -56,7 +56,9 @@ class _Composer:
         start: Any = event.start_mark
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise yaml.MarkedYAMLError(problem=f"found undefined alias '{event.anchor}'", problem_mark=start)
+                raise yaml.MarkedYAMLError(
+                    problem=f"alias '{event.anchor}' is used before it is defined", problem_mark=start
+                )
             return self._anchors[event.anchor]
         if isinstance(event, yaml.ScalarEvent):
             node: yaml.Node = yaml.ScalarNode(f"{_TAG}str", event.value, start, style=event.style or None)

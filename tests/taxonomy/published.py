@@ -10,7 +10,16 @@ from mseg_studio.taxonomy.catalog import Catalog
 from mseg_studio.taxonomy.projection import Projection
 
 TESTS = ("camvid-11", "kitti-19", "pascal-context-60", "scannet-20", "voc2012", "wilddash-19")
-PLAIN = ("mapillary-public65", "coco-panoptic-133", "ade20k-150", "idd-39", "cityscapes-34", "cityscapes-19", "bdd", "sunrgbd-37")
+PLAIN = (
+    "mapillary-public65",
+    "coco-panoptic-133",
+    "ade20k-150",
+    "idd-39",
+    "cityscapes-34",
+    "cityscapes-19",
+    "bdd",
+    "sunrgbd-37",
+)
 RELABELED = tuple(f"{name}-relabeled" for name in PLAIN)
 LARGER = {
     "ade20k-151": "ade20k-150",

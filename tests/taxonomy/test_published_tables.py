@@ -154,12 +154,14 @@ def test_remapping_files(catalog: Catalog, published: Published, source: str, ta
     ],
 )
 def test_published_colours_by_class_name(catalog: Catalog, published: Published, name: str, order: str) -> None:
-    """ade20k-150's colour file follows the order of ade20k-151 (wall, building, sky, ...), not that of its own names."""
+    """ade20k-150's colour file follows the order of ade20k-151 (wall, building, ...), not its own."""
     file = {"ade20k-151": "ade20k-150", "bdd": "bddsemseg"}.get(order, order)
     names = [entry for entry in published.names(order) if entry != "unlabeled"]
     colours = dict(zip(names, published.colours(file), strict=True))
     shown = {info.name: info.rgb for info in catalog.taxonomy(name).classes}
-    assert {key: shown[key] for key in colours if key in shown} == {key: colours[key] for key in colours if key in shown}
+    assert {key: shown[key] for key in colours if key in shown} == {
+        key: colours[key] for key in colours if key in shown
+    }
     assert set(colours) & set(shown)
 
 

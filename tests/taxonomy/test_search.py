@@ -1,0 +1,70 @@
+"""Finding a class by name, id or alias."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mseg_studio.settings import resource_folder
+from mseg_studio.taxonomy.catalog import Catalog
+from mseg_studio.taxonomy.search import search
+
+UNIVERSAL = Catalog([resource_folder("taxonomies")]).taxonomy("universal")
+
+
+@pytest.mark.parametrize("info", UNIVERSAL.classes, ids=lambda info: info.name)
+def test_every_class_is_found_by_its_id_and_name(info) -> None:
+    assert search(UNIVERSAL, str(info.id), 1) == [info]
+    assert search(UNIVERSAL, info.name, 1) == [info]
+    assert search(UNIVERSAL, info.name.upper().replace("_", " "), 1) == [info]
+
+
+@pytest.mark.parametrize("info", [info for info in UNIVERSAL.classes if info.aliases], ids=lambda info: info.name)
+def test_every_alias_leads_to_its_class(info) -> None:
+    for alias in info.aliases:
+        assert search(UNIVERSAL, alias, 1) == [info], alias
+
+
+def test_aliases_are_unambiguous() -> None:
+    names = Counter(name for info in UNIVERSAL.classes for name in info.aliases)
+    assert not [name for name, count in names.items() if count > 1]
+    own = {info.name.replace("_", " ") for info in UNIVERSAL.classes}
+    assert not own & set(names)
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("sofa", "couch"),
+        ("tree", "vegetation"),
+        ("pedestrian", "person"),
+        ("street", "road"),
+        ("tv", "television"),
+        ("vegitation", "vegetation"),
+        ("bycicle", "bicycle"),
+        ("traffic l", "traffic_light"),
+        ("  SKY ", "sky"),
+        ("phone", "cell phone"),
+    ],
+)
+def test_what_people_type(query: str, first: str) -> None:
+    assert search(UNIVERSAL, query, 5)[0].name == first
+
+
+def test_nothing_is_found_for_nonsense() -> None:
+    assert search(UNIVERSAL, "qqqqzzzz", 5) == []
+    assert search(UNIVERSAL, "9999", 5) == []
+
+
+def test_an_empty_query_lists_the_first() -> None:
+    assert [info.id for info in search(UNIVERSAL, " ", 3)] == [0, 1, 2]
+
+
+@given(st.text(max_size=12), st.integers(1, 8))
+def test_any_text_is_a_query(query: str, limit: int) -> None:
+    found = search(UNIVERSAL, query, limit)
+    assert len(found) <= limit
+    assert len({info.id for info in found}) == len(found)
