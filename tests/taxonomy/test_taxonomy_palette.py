@@ -21,9 +21,7 @@ def cie_lab(rgb_n3: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """(n, 3) sRGB to CIE L*a*b*, D65 white, by the formulas of IEC 61966-2-1 and CIE 15."""
     value = rgb_n3 / 255.0
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ np.array(
-        [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]]
-    )
+    xyz = linear @ np.array([[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]])
     ratio = xyz / (0.95047, 1.0, 1.08883)
     f = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio / (3 * (6 / 29) ** 2) + 4 / 29)
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
