@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from mseg_studio.taxonomy.catalog import Catalog
+from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.palette import color_table, palette_rgb
-from tests.taxonomy.published import ALL
+from tests.taxonomy.published import ALL, RELABELED
+
+COLOURS_SHA256 = "3c04e11ad74763b9b160ef981127900499892350728823977d097be94ac02fa6"
 
 
 def lab(catalog: Catalog, name: str) -> np.ndarray:
@@ -24,6 +29,26 @@ def distances(lab_n3: np.ndarray) -> np.ndarray:
 def test_194_colours_can_be_told_apart(catalog: Catalog) -> None:
     """9.4 is the least CIEDE2000 distance of any two; 2.3 is just noticeable side by side."""
     assert distances(lab(catalog, "universal")).min() > 9
+
+
+def test_194_colours_differ_by_the_older_measure_too(catalog: Catalog) -> None:
+    """8.03 is the least CIE76 distance of any two: stairs and gravel."""
+    colours = lab(catalog, "universal")
+    apart = np.linalg.norm(colours[:, None] - colours[None], axis=2)[np.triu_indices(194, 1)]
+    assert apart.min() > 8
+    assert len({info.rgb for info in catalog.taxonomy("universal").classes}) == 194
+
+
+@pytest.mark.parametrize("name", RELABELED)
+def test_relabeled_colours_can_be_told_apart(catalog: Catalog, name: str) -> None:
+    assert distances(lab(catalog, name)).min() > 5
+    assert len({info.rgb for info in catalog.taxonomy(name).classes}) == len(catalog.taxonomy(name))
+
+
+def test_colours_are_fixed(catalog: Catalog) -> None:
+    """All of them, where the published tables are not at hand: a class keeps its colour from version to version."""
+    lines = "".join(f"{name} {c.id} {c.rgb}\n" for name in catalog.names() for c in catalog.taxonomy(name).classes)
+    assert hashlib.sha256(lines.encode()).hexdigest() == COLOURS_SHA256
 
 
 def test_no_class_is_nearly_black_or_white(catalog: Catalog) -> None:
@@ -88,3 +113,9 @@ def test_hidden_classes_are_transparent(catalog: Catalog) -> None:
     table = color_table(taxonomy, hidden=frozenset({0, 5, 200}))
     assert table[0] == table[5] == 0
     np.testing.assert_array_equal(np.delete(table, [0, 5]), np.delete(color_table(taxonomy), [0, 5]))
+
+
+def test_holes_are_transparent() -> None:
+    taxonomy = Taxonomy("holes", (ClassInfo(1, "a", (255, 128, 0)), ClassInfo(3, "b", (1, 2, 3))))
+    assert color_table(taxonomy)[:5].tolist() == [0, 0xFFFF8000, 0, 0xFF010203, 0]
+    assert palette_rgb(taxonomy)[:5].tolist() == [[0, 0, 0], [255, 128, 0], [0, 0, 0], [1, 2, 3], [0, 0, 0]]

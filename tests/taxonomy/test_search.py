@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from mseg_studio.settings import resource_folder
 from mseg_studio.taxonomy.catalog import Catalog
+from mseg_studio.taxonomy.model import UNLABELED
 from mseg_studio.taxonomy.search import search
+from tests.taxonomy.published import ALL
 
 UNIVERSAL = Catalog([resource_folder("taxonomies")]).taxonomy("universal")
 
@@ -20,6 +22,15 @@ def test_every_class_is_found_by_its_id_and_name(info) -> None:
     assert search(UNIVERSAL, str(info.id), 1) == [info]
     assert search(UNIVERSAL, info.name, 1) == [info]
     assert search(UNIVERSAL, info.name.upper().replace("_", " "), 1) == [info]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_class_of_every_taxonomy_is_found(catalog: Catalog, name: str) -> None:
+    taxonomy = catalog.taxonomy(name)
+    for info in taxonomy.classes:
+        assert search(taxonomy, str(info.id), 1) == [info]
+        if info.name != UNLABELED:
+            assert search(taxonomy, info.name, 1) == [info]
 
 
 @pytest.mark.parametrize("info", [info for info in UNIVERSAL.classes if info.aliases], ids=lambda info: info.name)
@@ -45,6 +56,13 @@ def test_aliases_are_unambiguous() -> None:
         ("tv", "television"),
         ("vegitation", "vegetation"),
         ("bycicle", "bicycle"),
+        ("bicyclest", "bicyclist"),
+        ("trafic ligth", "traffic_light"),
+        ("swiming", "swimming_pool"),
+        ("chiar", "chair_other"),
+        ("window blnd", "window_blind"),
+        ("walk pave", "sidewalk_pavement"),
+        ("ca", "cat"),
         ("traffic l", "traffic_light"),
         ("  SKY ", "sky"),
         ("phone", "cell phone"),
@@ -52,6 +70,13 @@ def test_aliases_are_unambiguous() -> None:
 )
 def test_what_people_type(query: str, first: str) -> None:
     assert search(UNIVERSAL, query, 5)[0].name == first
+
+
+def test_a_parent_finds_its_children() -> None:
+    vehicles = {info.name for info in UNIVERSAL.classes if info.parent == "vehicle"}
+    assert len(vehicles) > 8
+    assert {info.name for info in search(UNIVERSAL, "vehicle", 194)} >= vehicles
+    assert search(UNIVERSAL, "animal", 1)[0].name == "animal_other"
 
 
 def test_nothing_is_found_for_nonsense() -> None:
