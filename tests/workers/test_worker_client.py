@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from listened import Listened
 
 from mseg_studio.workers import pump
 from mseg_studio.workers.outcome import Death, Failure, Reply
@@ -337,8 +338,6 @@ def test_close_while_busy_starting_or_idle_leaves_nothing(make_client):
 
 
 def test_a_client_never_started_closes():
-    from conftest import Listened
-
     Listened().client.close()
 
 
