@@ -7,58 +7,67 @@ import os
 from pathlib import Path
 
 from mseg_studio.cli.command import Command, UsageError
+from mseg_studio.errors import TaxonomyError
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", nargs="?", metavar="PATH", help="image, folder or video to open")
+    parser.add_argument("path", nargs="?", metavar="PATH", help="image, folder, video or camera:0 to open")
     parser.add_argument("--model", help="installed model (see `mseg-studio models list`)")
     parser.add_argument("--taxonomy", help="output taxonomy (see `mseg-studio taxonomy list`)")
     parser.add_argument("--recipe", choices=("fast", "balanced", "paper"), help="recipe preset")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--theme", choices=("system", "light", "dark"), help="colour scheme")
-    parser.add_argument("--size", type=_pair("x"), metavar="WxH", help="size of the window in pixels")
+    parser.add_argument("--size", type=_size, metavar="WxH", help="size of the window in pixels")
     shot = parser.add_argument_group("pictures of the window")
     shot.add_argument("--screenshot", type=Path, metavar="FILE.png", help="segment, save the window and exit")
     shot.add_argument("--frame", type=int, default=0, metavar="N", help="frame of the video, from 0")
-    shot.add_argument("--probe", type=_pair(","), metavar="X,Y", help="pixel to show the probabilities of")
+    shot.add_argument("--probe", type=_pixel, metavar="X,Y", help="pixel to show the probabilities of")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.path is not None and not Path(arguments.path).exists() and not arguments.path.startswith("camera"):
-        raise UsageError("there is no such file or folder", path=arguments.path)
+    path = arguments.path
+    if path is not None and not Path(path).exists() and not path.startswith("camera:"):
+        raise UsageError("there is no such file or folder", path=path)
     if arguments.screenshot is not None:
         # A picture is made the same on every machine, with or without a screen.
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    from mseg_studio.networks.catalog import UnknownModelError
     from mseg_studio.ui.app import WindowOptions, run_window
 
-    return run_window(
-        WindowOptions(
-            path=arguments.path,
-            model=arguments.model,
-            taxonomy=arguments.taxonomy,
-            recipe=arguments.recipe,
-            device=arguments.device,
-            theme=arguments.theme,
-            size=arguments.size,
-            screenshot=arguments.screenshot,
-            frame=arguments.frame,
-            probe=arguments.probe,
-        )
+    options = WindowOptions(
+        path=path,
+        model=arguments.model,
+        taxonomy=arguments.taxonomy,
+        recipe=arguments.recipe,
+        device=arguments.device,
+        theme=arguments.theme,
+        size=arguments.size,
+        screenshot=arguments.screenshot,
+        frame=arguments.frame,
+        probe=arguments.probe,
     )
+    try:
+        return run_window(options)
+    except (TaxonomyError, UnknownModelError) as error:
+        raise UsageError(str(error)) from error
 
 
-class _pair:  # noqa: N801 - named like the type it makes: argparse shows it
-    def __init__(self, between: str) -> None:
-        self._between = between
+def _size(text: str) -> tuple[int, int]:
+    width, height = _two_numbers(text.lower(), "x")
+    if not (320 <= width <= 16384 and 240 <= height <= 16384):
+        raise argparse.ArgumentTypeError(f"'{text}' is not between 320x240 and 16384x16384")
+    return width, height
 
-    def __call__(self, text: str) -> tuple[int, int]:
-        first, second = text.lower().split(self._between)
-        if not (first.isascii() and first.isdigit() and second.isascii() and second.isdigit()):
-            raise ValueError(text)
-        return int(first), int(second)
 
-    def __repr__(self) -> str:
-        return f"two numbers with '{self._between}' between them"
+def _pixel(text: str) -> tuple[int, int]:
+    return _two_numbers(text, ",")
+
+
+def _two_numbers(text: str, between: str) -> tuple[int, int]:
+    first, found, second = text.partition(between)
+    if not (found and first.isascii() and first.isdigit() and second.isascii() and second.isdigit()):
+        raise argparse.ArgumentTypeError(f"'{text}' is not two numbers with '{between}' between them")
+    return int(first), int(second)
 
 
 COMMAND = Command(

@@ -10,7 +10,8 @@ from pathlib import Path
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
-from mseg_studio.errors import CheckpointError, ConfigError, MSegStudioError, TaxonomyError, nearest
+from mseg_studio.errors import ConfigError, MSegStudioError, TaxonomyError, nearest
+from mseg_studio.networks.catalog import UnknownModelError
 from mseg_studio.settings import AppSettings, load_settings
 from mseg_studio.ui.bridges import wait_for_background
 from mseg_studio.ui.main_window import MainWindow
@@ -115,7 +116,7 @@ def _choice(services: Services, settings: AppSettings, options: WindowOptions) -
     """Model, recipe and taxonomy to start with; what the settings name and is gone gives way, a typed name must be."""
     models = {model.name: model for model in services.models()}
     if options.model is not None and options.model not in models:
-        raise CheckpointError(f"unknown model '{options.model}'{nearest(options.model, models)}")
+        raise UnknownModelError(f"unknown model '{options.model}'{nearest(options.model, models)}")
     name = options.model or settings.model
     if name not in models and models:
         name = next(iter(models))

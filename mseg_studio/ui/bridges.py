@@ -20,6 +20,9 @@ from mseg_studio.media.events import FrameReady, MediaEvent
 from mseg_studio.media.frame import Frame
 from mseg_studio.taxonomy.model import ClassInfo
 from mseg_studio.ui.canvas.layers import Picture
+from mseg_studio.ui.pyside_guard import keep_singletons_alive
+
+keep_singletons_alive()  # before the first signal is emitted anywhere in the window
 
 
 class MediaLike(Protocol):
@@ -36,6 +39,9 @@ class MediaLike(Protocol):
 
     def thumbnail(self, path: str, size_px: int) -> int:
         """A small picture; answered by ThumbnailReady or MediaFailed."""
+
+    def cancel(self, request_id: int | None = None) -> None:
+        """Drop one request, or all; no event follows for them."""
 
     def close(self) -> None:
         """End the process and the thread that listens to it."""

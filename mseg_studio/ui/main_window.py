@@ -315,8 +315,8 @@ class MainWindow(QMainWindow):
         session = self.session
         if session.source is None or session.shown is None:
             return ["Ready"] if session.source is None else []
-        key = session.key_of(session.index)
-        place = f" · {session.index + 1} / {session.source.count}" if session.source.count > 1 else ""
+        key = session.key_of(session.at)
+        place = f" · {session.at + 1} / {session.source.count}" if session.source.count > 1 else ""
         facts = [printable(Path(key.path).name) + place]
         frame = session.shown.frame
         facts.append(f"{frame.width} × {frame.height}")

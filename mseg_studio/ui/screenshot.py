@@ -40,7 +40,7 @@ class Screenshot(QObject):
         session = self._window.session
         if session.shown is None:
             return
-        if session.index != self._frame and session.source is not None and self._frame < session.source.count:
+        if session.at != self._frame and session.source is not None and self._frame < session.source.count:
             session.go(self._frame)
         elif session.result is None:
             session.run()

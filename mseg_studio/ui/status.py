@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QStatusBar, QWidget
 
 from mseg_studio.progress import Progress
 from mseg_studio.ui.widgets import ElidedLabel
 from mseg_studio.ui.workspaces.segment.estimate import short_duration
+
+_SOON_MS = 250
+"""Work that is done sooner is not announced: it would only flicker."""
 
 
 class StatusLine(QStatusBar):
@@ -42,6 +45,8 @@ class StatusLine(QStatusBar):
         whole.addWidget(self._busy)
         self.addWidget(line, 1)
         self.setFixedHeight(28)
+        self._soon = QTimer(self, interval=_SOON_MS, singleShot=True)
+        self._soon.timeout.connect(self._busy.show)
         self.show_progress(None)
 
     def show_facts(self, facts: list[str]) -> None:
@@ -50,9 +55,12 @@ class StatusLine(QStatusBar):
 
     def show_progress(self, progress: Progress | None) -> None:
         """Say how far the work is; None takes the bar away."""
-        self._busy.setVisible(progress is not None)
         if progress is None:
+            self._soon.stop()
+            self._busy.hide()
             return
+        if self._busy.isHidden() and not self._soon.isActive():
+            self._soon.start()
         words = [progress.what]
         if progress.total:
             words.append(f"{progress.done} / {progress.total}")

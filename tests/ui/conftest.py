@@ -43,8 +43,9 @@ def open_window(qtbot: Any, doubles: Doubles) -> Iterator[OpenWindow]:
         opened.append((window, theme))
         window.show()
         qtbot.waitExposed(window)
-        doubles.media.start()
-        doubles.inference.start()
+        if len(opened) == 1:
+            doubles.media.start()
+            doubles.inference.start()
         if path is not None:
             window.open_path(str(path))
             qtbot.waitUntil(lambda: window.session.result is not None, timeout=5000)

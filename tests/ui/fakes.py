@@ -150,6 +150,9 @@ class FakeMedia(_Worker):
 
         return self._later(job)
 
+    def cancel(self, request_id: int | None = None) -> None:
+        """The answer that still comes is dropped by whoever asked."""
+
     def thumbnail(self, path: str, size_px: int) -> int:
         self.thumbnails.append(path)
 

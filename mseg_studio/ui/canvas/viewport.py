@@ -28,15 +28,11 @@ class Viewport:
 
     def zoomed(self, factor: float, *, x: float, y: float) -> Viewport:
         """Scaled by `factor`, the image point under (x, y) stays there."""
-        lowest = min(MIN_SCALE, self.fitted().scale / 4)
-        scale = min(MAX_SCALE, max(lowest, self.scale * factor))
-        ratio = scale / self.scale
-        moved = replace(self, scale=scale, left=x - (x - self.left) * ratio, top=y - (y - self.top) * ratio)
-        return moved._kept_in_sight()
+        return self._scaled(self.scale * factor, x, y)
 
     def scaled_to(self, scale: float) -> Viewport:
         """At this scale, the centre of the view stays."""
-        return self.zoomed(scale / self.scale, x=self.view_w / 2, y=self.view_h / 2)
+        return self._scaled(scale, self.view_w / 2, self.view_h / 2)
 
     def panned(self, dx: float, dy: float) -> Viewport:
         """Moved by (dx, dy); a strip of the picture always stays in sight."""
@@ -57,6 +53,13 @@ class Viewport:
     def point_of(self, column: float, row: float) -> tuple[float, float]:
         """The point of the view where image coordinates (column, row) are drawn."""
         return self.left + column * self.scale, self.top + row * self.scale
+
+    def _scaled(self, scale: float, x: float, y: float) -> Viewport:
+        lowest = min(MIN_SCALE, self.fitted().scale / 4)
+        scale = min(MAX_SCALE, max(lowest, scale))
+        ratio = scale / self.scale
+        moved = replace(self, scale=scale, left=x - (x - self.left) * ratio, top=y - (y - self.top) * ratio)
+        return moved._kept_in_sight()
 
     def _centred(self) -> Viewport:
         return replace(

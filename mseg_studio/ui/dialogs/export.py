@@ -184,7 +184,7 @@ class ExportDialog(QDialog):
 
     def _write_one(self) -> None:
         session, names, folder = self._session, self.names(), Path(self.folder.text().strip())
-        result, shown, index = session.result, session.shown, session.index
+        result, shown, index = session.result, session.shown, session.at
         if result is None or shown is None:
             return
         key = session.key_of(index)

@@ -33,6 +33,11 @@ class BatchRun:
             self._pointer += 1
         return None
 
+    def give_back(self, index: int) -> None:
+        """An item that was handed out could not be worked on: it comes again."""
+        self._done.discard(index)
+        self._pointer = min(self._pointer, index)
+
     def progress(self) -> Progress:
         """Items finished (the one just handed out is not), with the time left at this run's pace."""
         finished = max(0, len(self._done) - 1) if len(self._done) < self.total else self.total

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -29,6 +29,7 @@ from mseg_studio.ui.workspaces.segment.estimate import Estimate
 
 _TAG = Qt.ItemDataRole.UserRole + 1
 _NOTE = Qt.ItemDataRole.UserRole + 2
+_WIDE_PX = 1400
 RECIPES = (
     ("fast", "Fast", "One scale, no mirror image"),
     ("balanced", "Balanced", "One scale, averaged with the mirror image: the published single-scale numbers"),
@@ -52,6 +53,7 @@ class ControlsBar(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._theme = theme
         self._running = False
+        self._engine: EngineReady | None = None
         self.open_button = QPushButton(" Open")
         self.open_button.setMenu(open_menu)
         self.open_button.setAccessibleName("Open an image, a folder or a video")
@@ -134,12 +136,20 @@ class ControlsBar(QWidget):
 
     def show_engine(self, engine: EngineReady | None, *, stopped: bool = False) -> None:
         """Say what the model runs on."""
+        self._engine = engine
         if engine is not None:
-            self.badge.show_state(engine.label.split(" · ")[0], "good", f"Segments on {engine.label}")
+            words = engine.label if self.width() >= _WIDE_PX else engine.label.split(" · ")[0]
+            self.badge.show_state(words, "good", f"Segments on {engine.label}")
         elif stopped:
             self.badge.show_state("Restarting", "bad", "The segmentation process stopped and is being restarted")
         else:
             self.badge.show_state("Starting", "wait", "The segmentation process is being started")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """On a wide bar the badge has room for engine and precision."""
+        crossed = (event.size().width() >= _WIDE_PX) != (event.oldSize().width() >= _WIDE_PX)
+        if crossed and self._engine is not None:
+            self.show_engine(self._engine)
 
     def show_running(self, running: bool, *, can_run: bool) -> None:
         """Turn Run into Cancel and back."""

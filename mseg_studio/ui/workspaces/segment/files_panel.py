@@ -108,6 +108,7 @@ class FilesPanel(QWidget):
         self._proxy.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self._pixmaps: OrderedDict[str, QPixmap] = OrderedDict()
         self._asked: set[str] = set()
+        self._labelled: set[str] = set()
         self.view = QListView()
         self.view.setModel(self._proxy)
         self.view.setItemDelegate(_FileDelegate(theme, self._pixmaps, self.view))
@@ -136,6 +137,7 @@ class FilesPanel(QWidget):
         self.filter.clear()
         self._pixmaps.clear()
         self._asked.clear()
+        self._labelled.clear()
         self.files.set_paths(paths)
         self._later.start()
 
@@ -150,12 +152,18 @@ class FilesPanel(QWidget):
             self.view.scrollTo(index)
             self.view.viewport().update()
 
-    def set_thumbnail(self, path: str, pixmap: QPixmap) -> None:
-        """Keep a thumbnail, forget the one unseen for longest."""
+    def set_thumbnail(self, path: str, pixmap: QPixmap, *, labelled: bool) -> None:
+        """Keep a thumbnail, forget the one unseen for longest. One with labels is not replaced by a bare one."""
+        if not labelled and path in self._labelled:
+            return
+        if labelled:
+            self._labelled.add(path)
         self._pixmaps[path] = pixmap
         self._pixmaps.move_to_end(path)
         while len(self._pixmaps) > _KEPT:
-            self._asked.discard(self._pixmaps.popitem(last=False)[0])
+            gone, _pixmap = self._pixmaps.popitem(last=False)
+            self._asked.discard(gone)
+            self._labelled.discard(gone)
         self.view.viewport().update()
 
     def resizeEvent(self, event: object) -> None:

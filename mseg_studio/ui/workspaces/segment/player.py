@@ -1,4 +1,4 @@
-"""Plays a video at its own pace. Frames without labels are waited for when a run is short, so labels play along."""
+"""Plays a video at its own pace. Frames without labels are segmented on the way, unless labels are not shown."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import time
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from mseg_studio.media.events import SourceInfo
 from mseg_studio.ui.workspaces.segment.session import AUTO_SECONDS, Session
-
-WAIT_SECONDS = 1.5
-"""A frame whose run costs more is played bare."""
 
 
 class Player(QObject):
@@ -24,10 +22,12 @@ class Player(QObject):
         self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._advance)
         self._playing = False
+        self.with_labels = True
+        """Whether playing waits for the labels of frames that have none yet."""
         self._start_s = 0.0
         self._start_index = 0
         session.settled.connect(self._on_settled)
-        session.source_changed.connect(lambda _source: self.stop())
+        session.source_changed.connect(self._on_source)
 
     @property
     def playing(self) -> bool:
@@ -39,11 +39,13 @@ class Player(QObject):
         source = self._session.source
         if self._playing:
             self.stop()
-        elif source is not None and len(source.timestamps_s) > 1:
+        elif source is not None and (len(source.timestamps_s) > 1 or source.kind == "camera"):
             self._playing = True
-            self._session.auto_seconds = WAIT_SECONDS
+            self._session.auto_seconds = AUTO_SECONDS if self.with_labels else 0.0
             self.playing_changed.emit(True)
-            if self._session.index >= source.count - 1:
+            if source.kind == "camera":
+                self._on_settled()
+            elif self._session.index >= source.count - 1:
                 self._restart_clock(0)
                 self._session.go(0)
             else:
@@ -58,6 +60,11 @@ class Player(QObject):
             self._timer.stop()
             self.playing_changed.emit(False)
 
+    def _on_source(self, source: SourceInfo | None) -> None:
+        self.stop()
+        if source is not None and source.kind == "camera":
+            self.toggle()
+
     def _restart_clock(self, index: int) -> None:
         self._start_s, self._start_index = time.monotonic(), index
 
@@ -66,6 +73,9 @@ class Player(QObject):
         if not self._playing or source is None:
             return
         index = self._session.index
+        if source.kind == "camera":
+            self._timer.start(0)
+            return
         if index + 1 >= source.count:
             self.stop()
             return
@@ -83,6 +93,9 @@ class Player(QObject):
             return
         session = self._session
         wanted = session.index + 1
+        if source.kind == "camera":
+            session.go(wanted)
+            return
         clock_s = source.timestamps_s[self._start_index] + time.monotonic() - self._start_s
         on_time = bisect.bisect_right(source.timestamps_s, clock_s) - 1
         if on_time > wanted and session.has_labels(wanted) and session.has_labels(min(on_time, source.count - 1)):

@@ -5,17 +5,21 @@ from __future__ import annotations
 import enum
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+from PySide6.QtCore import QObject
 
 from mseg_studio.labels.label_map import Ids, LabelMap, Mapping
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
-from mseg_studio.ui.bridges import Prediction
+from mseg_studio.ui.bridges import Prediction, in_background
 
 BUDGET_BYTES = 512 * 2**20
 """Compressed label maps kept; the ones not looked at for longest go first. About 10,000 frames of 1080p."""
+_AT_ONCE_PX = 4_000_000
+"""Maps up to this size are unpacked in 10 ms or so; larger ones in the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +106,14 @@ class ResultStore:
             self._drop(next(iter(self._packed)))
         return Result(labels, prediction.counts, event.sidecar, event.seconds, event.network_ran, choice)
 
-    def get(self, key: FrameKey, choice: Choice) -> Result | None:
-        """The result kept for a frame, None when there is none."""
-        packed = self._packed.get((key, choice))
-        if packed is None:
-            return None
+    def recall(self, owner: QObject, key: FrameKey, choice: Choice, done: Callable[[FrameKey, Result], None]) -> None:
+        """Call `done` with a result that is kept (KeyError when none is): at once, or from 4 megapixels on later."""
+        packed = self._packed[key, choice]
         self._packed.move_to_end((key, choice))
-        ids_HW = np.frombuffer(zlib.decompress(packed.ids), packed.taxonomy.id_dtype).reshape(packed.shape)
-        labels = LabelMap(cast(Ids, ids_HW), packed.taxonomy, packed.mapping)
-        return Result(labels, packed.counts, packed.sidecar, packed.seconds, network_ran=False, choice=choice)
+        if packed.shape[0] * packed.shape[1] <= _AT_ONCE_PX:
+            done(key, _unpacked(packed, choice))
+        else:
+            in_background(owner, lambda: _unpacked(packed, choice), lambda result: done(key, result))
 
     def has(self, key: FrameKey, choice: Choice) -> bool:
         """Whether a result is kept."""
@@ -125,3 +128,9 @@ class ResultStore:
         old = self._packed.pop(at, None)
         if old is not None:
             self._bytes -= len(old.ids)
+
+
+def _unpacked(packed: _Packed, choice: Choice) -> Result:
+    ids_HW = np.frombuffer(zlib.decompress(packed.ids), packed.taxonomy.id_dtype).reshape(packed.shape)
+    labels = LabelMap(cast(Ids, ids_HW), packed.taxonomy, packed.mapping)
+    return Result(labels, packed.counts, packed.sidecar, packed.seconds, network_ran=False, choice=choice)

@@ -47,6 +47,7 @@ class Runs(QObject):
     progressed = Signal(object)
     probed = Signal(object)
     engine_changed = Signal(object)
+    came_up = Signal()
     died = Signal(str)
 
     def __init__(self, bridge: InferenceBridge, predict: Predict, *, device: str) -> None:
@@ -138,6 +139,7 @@ class Runs(QObject):
             case EngineReady():
                 self.engine = event
                 self.engine_changed.emit(event)
+                self.came_up.emit()
             case InferenceDied():
                 self.engine = self._scores_of = None
                 self.died.emit(event.message)

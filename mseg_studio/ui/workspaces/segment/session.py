@@ -9,13 +9,14 @@ from typing import Literal
 from PySide6.QtCore import QObject, Signal
 
 from mseg_studio.errors import MSegStudioError
-from mseg_studio.inference.events import EngineReady, InferenceFailed
-from mseg_studio.media.events import MediaDied, MediaFailed, Opened, SourceInfo, ThumbnailReady
+from mseg_studio.inference.events import InferenceFailed
+from mseg_studio.media.events import MediaFailed, SourceInfo
 from mseg_studio.progress import Progress
 from mseg_studio.ui.bridges import ShownFrame
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.workspaces.segment.batch import BatchRun
 from mseg_studio.ui.workspaces.segment.estimate import Estimate, counted
+from mseg_studio.ui.workspaces.segment.reader import Reader
 from mseg_studio.ui.workspaces.segment.results import Choice, FrameKey, ItemState, Result
 from mseg_studio.ui.workspaces.segment.runs import Ask, Runs
 
@@ -52,43 +53,53 @@ class Session(QObject):
     progress_changed = Signal(object)
     """Progress of what runs, None when nothing does."""
     notice = Signal(object)
-    thumbnail_ready = Signal(object)
 
     def __init__(self, services: Services, choice: Choice, *, device: str = "auto") -> None:
         super().__init__()
-        self._media = services.media.client
+        self.reader = Reader(services.media)
         self.runs = Runs(services.inference, services.predict, device=device)
         self.choice = choice
         self.source: SourceInfo | None = None
         self.index = 0
+        """The item that is asked for."""
+        self.at = 0
+        """The item that `shown` and `result` are of."""
         self.shown: ShownFrame | None = None
         self.result: Result | None = None
         self.batch: BatchRun | None = None
         self.auto_seconds = AUTO_SECONDS
-        self._opening: int | None = None
-        self._frame_request: int | None = None
-        self._batch_request: tuple[int, int] | None = None
         self._rows: dict[str, int] = {}
         self._failed: dict[int, str] = {}
         self._exported: set[int] = set()
-        services.media.happened.connect(self._on_media)
+        self._connect_reader(self.reader)
         self.runs.answered.connect(self._on_answered)
         self.runs.failed.connect(self._on_run_failed)
         self.runs.cancelled.connect(self._after)
         self.runs.progressed.connect(self._on_run_progress)
         self.runs.died.connect(self._on_died)
-        self.runs.engine_changed.connect(self._on_engine)
+        self.runs.came_up.connect(lambda: self._say("", about="engine"))
+
+    def _connect_reader(self, reader: Reader) -> None:
+        reader.opened.connect(self._use_source)
+        reader.open_failed.connect(self._on_open_failed)
+        reader.arrived.connect(self._show)
+        reader.arrive_failed.connect(self._on_arrive_failed)
+        reader.fetched.connect(lambda index, shown: self._segment(shown, self.key_of(index)))
+        reader.fetch_failed.connect(self._on_fetch_failed)
+        reader.thumbnail_failed.connect(self._on_thumbnail_failed)
+        reader.died.connect(lambda text: self._say(f"{text} It starts again by itself.", kind="warning", about="media"))
 
     # -- opening and moving --------------------------------------------------------------------------------------
 
     def open(self, path: str) -> None:
         """Open an image, folder, video or camera; what is open stays until the new source is there."""
         self._say("", about="open")
-        self._opening = self._media.open(path)
+        self.reader.open(path)
+        self.progress_changed.emit(Progress(0, 0, f"Opening {Path(path).name}"))
 
     def open_images(self, paths: tuple[str, ...]) -> None:
         """Open these image files as one list."""
-        self._opening = None
+        self.reader.forget_opening()
         self._use_source(SourceInfo("folder", str(Path(paths[0]).parent), paths))
 
     def go(self, index: int) -> None:
@@ -97,9 +108,11 @@ class Session(QObject):
             return
         last = self.source.count - 1
         self.index = max(index, 0) if self.source.kind == "camera" else min(max(index, 0), last)
-        # The newest frame request wins: one of a batch that still waits gets no answer any more.
-        self._batch_request = None
-        self._frame_request = self._ask_frame(self.index)
+        dropped = self.reader.show(self.source, self.index)
+        if self.batch is not None and dropped is not None:
+            self.batch.give_back(dropped)
+        if not self.running and not self.source.fps:  # a played video would announce every frame
+            self.progress_changed.emit(Progress(0, 0, "Reading"))
         self.moved.emit(self.index)
 
     def key_of(self, index: int) -> FrameKey:
@@ -145,18 +158,22 @@ class Session(QObject):
         """Segment the frame on screen."""
         if self.shown is not None:
             self._stop_batch()
-            self._segment(self.shown, self.key_of(self.index))
+            self._segment(self.shown, self.key_of(self.at))
 
     def run_all(self) -> None:
         """Segment every item that has no result yet."""
         if self.source is None or self.source.count < 2 or self.batch is not None:
             return
         self._forget(cancel=True)
+        for index in [*self._failed]:
+            del self._failed[index]
+            self.item_changed.emit(index)
         self.batch = BatchRun(self.source.count, done=[i for i in range(self.source.count) if self._is_done(i)])
         self._next_of_batch()
 
     def cancel(self) -> None:
         """Stop everything that runs, at once for the window; late answers are dropped."""
+        self.reader.forget_opening()
         self._stop_batch()
         self._forget(cancel=True)
         self.settled.emit()
@@ -165,12 +182,12 @@ class Session(QObject):
         """Whether the process holds the scores of the frame on screen, or soon will."""
         if self.shown is None:
             return False
-        key = self.key_of(self.index)
+        key = self.key_of(self.at)
         return self.runs.holds_scores(key, self.choice) or self.runs.is_running(key)
 
     def probe(self, x: int, y: int) -> None:
         """Ask for the probabilities at a pixel, when the process holds them."""
-        if self.shown is not None and self.runs.holds_scores(self.key_of(self.index), self.choice):
+        if self.shown is not None and self.runs.holds_scores(self.key_of(self.at), self.choice):
             self.runs.probe(x, y, self.choice.target)
 
     def estimate(self) -> Estimate | None:
@@ -190,45 +207,29 @@ class Session(QObject):
 
     # -- answers of the media process ----------------------------------------------------------------------------
 
-    def _on_media(self, event: object) -> None:
-        match event:
-            case Opened() if event.request_id == self._opening:
-                self._opening = None
-                self._use_source(event.source)
-            case ShownFrame() if event.request_id == self._frame_request:
-                self._frame_request = None
-                self._show(event)
-            case ShownFrame() if self._batch_request and event.request_id == self._batch_request[0]:
-                index, self._batch_request = self._batch_request[1], None
-                self._segment(event, self.key_of(index))
-            case MediaFailed():
-                self._on_media_failed(event)
-            case MediaDied():
-                self._say(f"{event.message} It starts again by itself.", kind="warning", about="media")
-            case ThumbnailReady():
-                self.thumbnail_ready.emit(event)
+    def _on_open_failed(self, event: MediaFailed) -> None:
+        self._say(event.message, about="open")
+        self._calm()
+        if self.source is not None:
+            self.reader.reopen(self.source)
 
-    def _on_media_failed(self, event: MediaFailed) -> None:
-        if event.request_id == self._opening:
-            self._opening = None
-            self._say(event.message, about="open")
-            if self.source is not None and not self.source.items:
-                self._media.open(self.source.path)  # the process still has in mind what could not be opened
-        elif event.request_id == self._frame_request:
-            self._frame_request = None
-            self._fail(self.index, event)
-            self.shown = self.result = None
-            self.frame_changed.emit(None)
-            self.result_changed.emit(None)
-            self._say(event.message, about="frame")
-            self._next_of_batch()
-            self.settled.emit()
-        elif self._batch_request and event.request_id == self._batch_request[0]:
-            index, self._batch_request = self._batch_request[1], None
-            self._fail(index, event)
-            self._next_of_batch()
-        elif event.file in self._rows:
-            self._fail(self._rows[event.file], event)  # a thumbnail: the file will not open either
+    def _on_arrive_failed(self, event: MediaFailed) -> None:
+        self._fail(self.index, event)
+        self.shown = self.result = None
+        self.frame_changed.emit(None)
+        self.result_changed.emit(None)
+        self._say(event.message, about="frame")
+        self._next_of_batch()
+        self._calm()
+        self.settled.emit()
+
+    def _on_fetch_failed(self, index: int, event: MediaFailed) -> None:
+        self._fail(index, event)
+        self._next_of_batch()
+
+    def _on_thumbnail_failed(self, event: MediaFailed) -> None:
+        if event.file in self._rows:
+            self._fail(self._rows[event.file], event)  # the file will not open either
 
     def _use_source(self, source: SourceInfo) -> None:
         self._stop_batch()
@@ -236,7 +237,7 @@ class Session(QObject):
         self.runs.forget_scores()
         self._failed.clear()
         self._exported.clear()
-        self.source, self.shown, self.result, self.index = source, None, None, 0
+        self.source, self.shown, self.result, self.index, self.at = source, None, None, 0, 0
         self._rows = {path: row for row, path in enumerate(source.items)}
         self._say("", about="frame")
         self.source_changed.emit(source)
@@ -255,15 +256,10 @@ class Session(QObject):
         self._say("", about="frame")
         if self._failed.pop(self.index, None) is not None:
             self.item_changed.emit(self.index)
-        self.shown, self.result = shown, None
+        self.shown, self.result, self.at = shown, None, self.index
         self.frame_changed.emit(shown)
         self._settle()
         self._next_of_batch()
-
-    def _ask_frame(self, index: int) -> int:
-        if self.source is not None and self.source.items:
-            return self._media.frame(0, path=self.source.items[index])
-        return self._media.frame(index)
 
     # -- the frame on screen and its labels ----------------------------------------------------------------------
 
@@ -271,10 +267,9 @@ class Session(QObject):
         """Bring labels of the present choice to the frame on screen in the cheapest way there is."""
         if self.shown is None:
             return
-        key, choice, runs = self.key_of(self.index), self.choice, self.runs
-        kept = runs.results.get(key, choice)
-        if kept is not None:
-            self._present(kept)
+        key, choice, runs = self.key_of(self.at), self.choice, self.runs
+        if runs.results.has(key, choice):
+            runs.results.recall(self, key, choice, self._take_recalled)
         elif runs.asked_for(key, choice) or (runs.is_running(key) and runs.will_answer(key, choice)):
             return
         elif runs.holds_scores(key, choice):
@@ -284,6 +279,10 @@ class Session(QObject):
         elif self.batch is None:
             self._present(None)
 
+    def _take_recalled(self, key: FrameKey, result: Result) -> None:
+        if self.shown is not None and key == self.key_of(self.at) and result.choice == self.choice:
+            self._present(result)
+
     def runs_by_itself(self) -> bool:
         """Whether showing a frame is enough to have it segmented."""
         estimate = self.estimate()
@@ -292,6 +291,7 @@ class Session(QObject):
     def _present(self, result: Result | None) -> None:
         self.result = result
         self.result_changed.emit(result)
+        self._calm()
         self.settled.emit()
 
     def _segment(self, shown: ShownFrame, key: FrameKey) -> None:
@@ -307,7 +307,7 @@ class Session(QObject):
         index = self._index_of(ask.key)
         if index is not None:
             self._failed.pop(index, None)
-        if self.shown is not None and self._frame_request is None and ask.key == self.key_of(self.index):
+        if self.shown is not None and ask.key == self.key_of(self.at):
             if ask.choice == self.choice:
                 self._present(result)
             else:
@@ -319,7 +319,7 @@ class Session(QObject):
         if index is not None and ask.is_run:
             self._failed[index] = event.message
         self._say(event.message, about="engine" if event.code == "WorkerDied" else "run")
-        if self.shown is not None and ask.key == self.key_of(self.index) and ask.is_run and self.batch is None:
+        if self.shown is not None and ask.key == self.key_of(self.at) and ask.is_run and self.batch is None:
             self._present(None)
         self._after(ask)
 
@@ -334,22 +334,18 @@ class Session(QObject):
         self._say(f"{message} It starts again by itself; then press Run.", about="engine")
         self.settled.emit()
 
-    def _on_engine(self, engine: EngineReady | None) -> None:
-        if engine is not None:
-            self._say("", about="engine")
-
     def _after(self, ask: Ask) -> None:
         self._announce(ask.key)
         if self.batch is not None:
             self._next_of_batch()
-        elif not self.running:
-            self.progress_changed.emit(None)
+        else:
+            self._calm()
 
     # -- a run over everything -----------------------------------------------------------------------------------
 
     def _next_of_batch(self) -> None:
         batch = self.batch
-        if batch is None or self._batch_request is not None or self._frame_request is not None or self.runs.running:
+        if batch is None or self.source is None or not self.reader.idle or self.runs.running:
             return
         index = batch.next(prefer=self.index, is_done=self._is_done)
         self.progress_changed.emit(batch.progress())
@@ -358,18 +354,24 @@ class Session(QObject):
             self.progress_changed.emit(None)
             self._say(batch.summary(len(self._failed)), kind="info", about="run")
             self.settled.emit()
-        elif self.shown is not None and index == self.index:
+        elif self.shown is not None and index == self.at:
             self._segment(self.shown, self.key_of(index))
         else:
-            self._batch_request = (self._ask_frame(index), index)
+            self.reader.fetch(self.source, index)
 
     def _stop_batch(self) -> None:
         if self.batch is not None:
-            self.batch = self._batch_request = None
+            self.batch = None
+            self.reader.forget_fetch()
             self._forget(cancel=True)
 
     def _is_done(self, index: int) -> bool:
         return index in self._failed or self.has_labels(index)
+
+    def _calm(self) -> None:
+        """Say that nothing is under way, when so."""
+        if not self.running and not self.reader.showing and not self.reader.opening:
+            self.progress_changed.emit(None)
 
     # -- small things --------------------------------------------------------------------------------------------
 

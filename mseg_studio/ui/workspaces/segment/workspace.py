@@ -96,7 +96,7 @@ class SegmentWorkspace(QObject):
         session.notice.connect(self.messages.take)
         session.runs.engine_changed.connect(self._on_engine)
         session.runs.probed.connect(self._on_probed)
-        session.thumbnail_ready.connect(self._on_thumbnail)
+        session.reader.thumbnail_ready.connect(self._on_thumbnail)
         session.settled.connect(self._refresh_run)
 
     def _connect_widgets(self) -> None:
@@ -179,7 +179,9 @@ class SegmentWorkspace(QObject):
         if session.source is not None:
             there.add("source")
             if session.source.count > 1:
-                there |= {"list"} | ({"video"} if session.source.timestamps_s else set())
+                there.add("list")
+            if session.source.timestamps_s or session.source.kind == "camera":
+                there.add("video")
         if session.shown is not None:
             there.add("frame")
         if session.result is not None:
@@ -251,7 +253,7 @@ class SegmentWorkspace(QObject):
         self.controls.show_engine(engine, stopped=engine is None)
 
     def _on_thumbnail(self, ready: ThumbnailReady) -> None:
-        self.files.set_thumbnail(ready.path, _pixmap(ready.pixels_HW3))
+        self.files.set_thumbnail(ready.path, _pixmap(ready.pixels_HW3), labelled=False)
 
     def _refresh_targets(self) -> None:
         model = self.model()
@@ -278,7 +280,7 @@ class SegmentWorkspace(QObject):
         colors = table[ids_HW]
         rgb_HW3 = np.stack([(colors >> shift) & 255 for shift in (16, 8, 0)], axis=-1)
         mixed = (shown.frame.pixels_HW3[::step, ::step].astype(np.uint16) + rgb_HW3) // 2
-        self.files.set_thumbnail(source.items[self.session.index], _pixmap(mixed.astype(np.uint8)))
+        self.files.set_thumbnail(source.items[self.session.at], _pixmap(mixed.astype(np.uint8)), labelled=True)
 
     # -- colours and layers --------------------------------------------------------------------------------------
 
@@ -293,6 +295,7 @@ class SegmentWorkspace(QObject):
         self._recolor()
 
     def _show_layers(self) -> None:
+        self.player.with_labels = self.layers.labels.isChecked()
         self.canvas.show_layers(labels=self.layers.labels.isChecked(), contours=self.layers.contours.isChecked())
         self.state_changed.emit()
 
@@ -314,6 +317,7 @@ class SegmentWorkspace(QObject):
 
     def _on_pin(self, pixel: tuple[int, int] | None) -> None:
         self._pinned = None if pixel == self._pinned else pixel
+        self._hovered = pixel
         self.canvas.set_cross(self._pinned)
         self._show_pixel()
 
