@@ -172,6 +172,17 @@ def test_how_many_universal_classes_map_nowhere(catalog: Catalog, name: str, unm
     assert len(catalog.projection("universal", name).unmapped) == unmapped
 
 
+@pytest.mark.parametrize(("name", "covered"), [("ade20k-150", 117), ("coco-panoptic-133", 122)])
+def test_how_many_universal_classes_a_training_set_covers(catalog: Catalog, name: str, covered: int) -> None:
+    projection = catalog.projection("universal", name)
+    assert len(projection.source) - len(projection.unmapped) == covered
+
+
+def test_autorickshaws_tell_wilddash_from_kitti(catalog: Catalog) -> None:
+    kitti, wilddash = (ids(catalog.projection("universal", name)) for name in ("kitti-19", "wilddash-19"))
+    assert dict(set(wilddash.items()) ^ set(kitti.items())) == {"autorickshaw": "motorcycle"}
+
+
 def test_backgrounds(catalog: Catalog) -> None:
     voc, context = (catalog.projection("universal", name) for name in ("voc2012", "pascal-context-60"))
     assert (voc.target.classes[0].name, int(voc.weights[0].sum())) == ("background", 167)

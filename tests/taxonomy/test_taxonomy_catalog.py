@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,34 @@ def test_leftovers_and_hidden_files_are_no_taxonomies(both: Catalog, own: Path) 
     for name in (".mseg-part-0123.yaml", ".hidden.yaml", "notes.txt", "a.yml"):
         shutil.copy(save(own, "people"), own / name)
     assert set(both.names()) - set(ALL) == {"people"}
+
+
+def test_several_threads_may_ask() -> None:
+    """The window asks, and so does the thread that listens to the inference process."""
+    fresh = Catalog([resource_folder("taxonomies")])
+    with ThreadPoolExecutor(4) as pool:
+        found = list(
+            pool.map(lambda name: (fresh.outputs("universal"), fresh.projection("universal", name)), TESTS * 2)
+        )
+    assert len({outputs for outputs, _ in found}) == 1
+    for name, (_, projection) in zip(TESTS * 2, found, strict=True):
+        np.testing.assert_array_equal(projection.weights, fresh.projection("universal", name).weights)
+
+
+def test_an_empty_mapping_is_no_link(both: Catalog, own: Path) -> None:
+    """With nothing linked every pixel would become the first class."""
+    save(own, "mine", TWO[: TWO.index("from_universal")] + "from_universal: {{}}\nto: {{camvid-11: {{}}}}\n")
+    assert both.problems() == ()
+    assert [choice.name for choice in both.outputs("mine")] == ["mine"]
+    with pytest.raises(TaxonomyError, match="no links lead from taxonomy 'universal' to 'mine'"):
+        both.projection("universal", "mine")
+
+
+def test_a_folder_that_is_none_holds_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    (tmp_path / "folder.yaml").mkdir()
+    assert Catalog([file, tmp_path / "missing", tmp_path]).names() == ()
 
 
 def test_the_default_catalog_follows_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

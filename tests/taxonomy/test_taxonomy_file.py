@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from mseg_studio.errors import TaxonomyError
+from mseg_studio.settings import resource_folder
+from mseg_studio.taxonomy.catalog import Catalog
 from mseg_studio.taxonomy.table import MAX_BYTES, read_table
 
 GOOD = """\
@@ -164,3 +166,13 @@ def test_a_link_from_a_name_that_repeats_is_refused(tmp_path: Path) -> None:
     text = text.replace("name: road,", "name: unlabeled,").replace("road: road", "road: unlabeled")
     with pytest.raises(TaxonomyError, match="has several classes 'unlabeled', expected one"):
         read_table(write(tmp_path, text))
+
+
+def test_the_example_of_the_guide_is_right(tmp_path: Path) -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "taxonomies.md"
+    text = guide.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    write(tmp_path, text, "people.yaml")
+    catalog = Catalog([resource_folder("taxonomies"), tmp_path])
+    projection = catalog.projection("universal", "people")
+    assert catalog.problems() == ()
+    assert [len(group) for group in projection.groups] == [4, 2]
