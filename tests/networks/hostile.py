@@ -134,7 +134,7 @@ HOSTILE: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "a list": (lambda p, _: _save(p, [torch.ones(3)]), "holds a list"),
     "a tensor": (lambda p, _: _save(p, torch.ones(3)), "holds a Tensor"),
     "no weights": (lambda p, _: _save(p, {"epoch": 3, "args": {"lr": 0.1}}), "no state_dict; it holds epoch, args"),
-    "numbers as keys": (lambda p, _: _save(p, {"state_dict": {1: torch.ones(1)}}), "entry '1' is a Tensor"),
+    "numbers as keys": (lambda p, _: _save(p, {"state_dict": {1: torch.ones(1)}}), "a key is a int, expected the name"),
     "numbers as values": (lambda p, _: _save(p, {"state_dict": {"w": 3}}), "entry 'w' is a int"),
     "header too long": (lambda p, _: _safetensors(p, {}, header_bytes=10**15), "header claims 1000000000000000"),
     "header past the end": (lambda p, _: _safetensors(p, _f32([1], 4), header_bytes=200), "header claims 200"),
