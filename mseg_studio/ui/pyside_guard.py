@@ -1,7 +1,7 @@
 """A guard against the wheels of PySide6 6.12.0 on Python 3.10 and 3.11.
 
 They are built as if `None`, `True` and `False` were immortal, which they are from Python 3.12 on: calls give them back
-without owning a reference. Every `Signal.emit` costs `True` one, every method that returns nothing costs `None` one, and
+without owning a reference. Every `Signal.emit` costs `True` one, every method without a result costs `None` one, and
 after some hundred or thousand calls the interpreter aborts ("bool_dealloc: deallocating True or False"). Measured with
 `sys.getrefcount` around the calls. So they are given more references here than any session uses up.
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from string import Template
 from typing import TYPE_CHECKING
 
+from mseg_studio.settings import resource_folder
+
 if TYPE_CHECKING:
     from mseg_studio.ui.theme import Tones
 
@@ -62,6 +64,7 @@ QToolButton#flat:disabled { background: transparent; }
 QToolButton::menu-indicator { image: none; width: 0; }
 QPushButton::menu-indicator { image: none; width: 0; }
 
+QPushButton#stop { font-weight: 600; }
 QPushButton#segment { border-radius: 0; border-right-width: 0; padding: 4px 12px; }
 QPushButton#segment[place="first"] { border-top-left-radius: 6px; border-bottom-left-radius: 6px; }
 QPushButton#segment[place="last"] {
@@ -76,11 +79,11 @@ QPushButton#layer:hover { background: $hover; color: $text; }
 QPushButton#layer:checked { color: $text; background: $raised; }
 QPushButton#layer:focus { color: $link; }
 
-QLineEdit, QSpinBox, QDoubleSpinBox {
+QLineEdit {
   background: $raised; color: $text; border: 1px solid $line; border-radius: 6px; padding: 4px 8px; min-height: 20px;
   selection-background-color: $accent; selection-color: $on_accent;
 }
-QLineEdit:focus, QSpinBox:focus { border-color: $accent; }
+QLineEdit:focus { border-color: $accent; }
 QLineEdit:disabled { color: $dim; background: $panel; }
 QComboBox {
   background: $raised; color: $text; border: 1px solid $line; border-radius: 6px; padding: 4px 26px 4px 10px;
@@ -94,6 +97,7 @@ QComboBox QAbstractItemView {
   background: $panel; color: $text; border: 1px solid $line; padding: 4px; outline: none;
   selection-background-color: $selected; selection-color: $text;
 }
+QListWidget#commands { background: $panel; }
 QListView, QTreeView, QTableView { background: $panel; border: none; outline: none; color: $text; }
 QListView:focus { border: none; }
 QScrollArea, QScrollArea > QWidget > QWidget { background: $panel; border: none; }
@@ -124,7 +128,14 @@ QFrame#message[kind="info"] { background: $selected; }
 QFrame#note { background: $panel; border-top: 1px solid $line; }
 
 QDialog { background: $panel; }
-QCheckBox { spacing: 8px; }
+QCheckBox, QRadioButton { spacing: 8px; }
+QCheckBox::indicator, QRadioButton::indicator {
+  width: 14px; height: 14px; border: 1px solid $dim; background: $raised; border-radius: 4px;
+}
+QRadioButton::indicator { border-radius: 8px; }
+QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url($check); }
+QRadioButton::indicator:checked { background: $on_accent; border: 4px solid $accent; width: 8px; height: 8px; }
+QCheckBox::indicator:disabled { border-color: $line; }
 QCheckBox:focus, QRadioButton:focus { color: $link; }
 QGroupBox { border: none; margin-top: 20px; font-weight: 600; }
 QGroupBox::title { subcontrol-origin: margin; left: 0; color: $dim; }
@@ -133,9 +144,13 @@ QGroupBox::title { subcontrol-origin: margin; left: 0; color: $dim; }
 
 def style_sheet(tones: Tones) -> str:
     """The style sheet in these tones."""
-    # The arrow of a combo box must be a file: style sheets take no other image.
-    from mseg_studio.settings import resource_folder
-
-    arrow = resource_folder("icons") / ("arrow-dark.svg" if tones.dark else "arrow-light.svg")
+    # Arrow and check mark must be files: style sheets take no other image.
+    icons = resource_folder("icons")
+    arrow = icons / ("arrow-dark.svg" if tones.dark else "arrow-light.svg")
     values = {name: getattr(tones, name) for name in tones.__dataclass_fields__}
-    return _SHEET.substitute(values, arrow=arrow.as_posix(), knob="#ffffff" if not tones.dark else tones.text)
+    return _SHEET.substitute(
+        values,
+        arrow=arrow.as_posix(),
+        check=(icons / "check-white.svg").as_posix(),
+        knob="#ffffff" if not tones.dark else tones.text,
+    )

@@ -36,6 +36,7 @@ from mseg_studio.ui.workspaces.segment.estimate import counted
 from mseg_studio.ui.workspaces.segment.session import Notice, Session
 
 _DEFAULT = frozenset({"ids", "colour"})
+_ORDER = ("ids", "colour", "overlay", "classes", "cityscapes-ids")
 _OF_ALL = {
     "ids": "Class ids (PNG with palette)",
     "colour": "Class colours (PNG)",
@@ -44,6 +45,10 @@ _OF_ALL = {
     "video": "Overlay video (MP4)",
 }
 """What `mseg-studio segment --save` takes."""
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (_ORDER.index(name) if name in _ORDER else len(_ORDER)), name
 
 
 class ExportDialog(QDialog):
@@ -92,7 +97,7 @@ class ExportDialog(QDialog):
                 radio.toggled.connect(lambda _on: self._refresh())
             column.addSpacing(8)
         column.addWidget(Heading("What"))
-        for name, exporter in sorted(exporters().items(), key=lambda pair: pair[0] not in _DEFAULT):
+        for name, exporter in sorted(exporters().items(), key=lambda pair: _place(pair[0])):
             if name == "cityscapes-ids" and not self._has_cityscapes_classes():
                 continue
             self._add_box(column, self._of_one, name, exporter.label)
@@ -105,6 +110,7 @@ class ExportDialog(QDialog):
         column.addSpacing(8)
         column.addWidget(Heading("Into"))
         row = QHBoxLayout()
+        row.setSpacing(8)
         row.addWidget(self.folder, 1)
         browse = QPushButton("Choose…")
         browse.clicked.connect(self._browse)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
+    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
@@ -16,7 +17,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +27,9 @@ _INTRO = (
     "Choose a published MSeg checkpoint (.pth). Network, classes and crop are recognised from the file; "
     "only weights are read, never code."
 )
+
+_CROPS = (473, 593, 713)
+"""Crops of the published models, for short sides of 480, 720 and 1080."""
 
 
 class ImportModelDialog(QDialog):
@@ -48,10 +51,11 @@ class ImportModelDialog(QDialog):
         self.taxonomy = QLineEdit()
         self.taxonomy.setPlaceholderText("recognised from the class count")
         self.taxonomy.setAccessibleName("Taxonomy")
-        self.crop = QSpinBox()
-        self.crop.setRange(0, 4096)
-        self.crop.setSpecialValueText("known by the file name")
+        self.crop = QComboBox()
         self.crop.setAccessibleName("Crop in pixels")
+        self.crop.addItem("Known by the file name", 0)
+        for crop_px in _CROPS:
+            self.crop.addItem(f"{crop_px} pixels", crop_px)
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.setTextFormat(Qt.TextFormat.PlainText)
@@ -74,6 +78,7 @@ class ImportModelDialog(QDialog):
         intro.setWordWrap(True)
         intro.setObjectName("dim")
         row = QHBoxLayout()
+        row.setSpacing(8)
         row.addWidget(self.file, 1)
         row.addWidget(browse)
         form = QFormLayout()
@@ -97,8 +102,8 @@ class ImportModelDialog(QDialog):
         arguments = ["models", "import", self.file.text().strip(), "--name", self.name.text().strip()]
         if self.taxonomy.text().strip():
             arguments += ["--taxonomy", self.taxonomy.text().strip()]
-        if self.crop.value():
-            arguments += ["--crop", str(self.crop.value())]
+        if self.crop.currentData():
+            arguments += ["--crop", str(self.crop.currentData())]
         return arguments
 
     def reject(self) -> None:

@@ -63,4 +63,5 @@ def _table(title: str, rows: list[tuple[str, str]]) -> QGridLayout:
 
 def _keys(keys: tuple[str, ...]) -> str:
     native = QKeySequence.SequenceFormat.NativeText
-    return " or ".join(dict.fromkeys(QKeySequence(key).toString(native) for key in keys[:2]))
+    names = {".": ". (full stop)", ",": ", (comma)"}
+    return " or ".join(dict.fromkeys(names.get(key) or QKeySequence(key).toString(native) for key in keys[:2]))

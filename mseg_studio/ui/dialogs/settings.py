@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from PySide6.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from mseg_studio.settings import AppSettings, settings_file
 
@@ -30,11 +31,8 @@ class SettingsDialog(QDialog):
         self.device = _box("Device", _DEVICES, settings.device)
         self.model = _box("Model at the start", [(name, name) for name in models], settings.model)
         self.recipe = _box("Recipe at the start", _RECIPES, settings.recipe)
-        self.threads = QSpinBox()
-        self.threads.setRange(0, 256)
-        self.threads.setSpecialValueText("all but one")
-        self.threads.setValue(settings.threads)
-        self.threads.setAccessibleName("Threads of the segmentation process")
+        counts = [(str(number), number) for number in range(1, (os.cpu_count() or 1) + 1)]
+        self.threads = _box("Threads of the segmentation process", [("All but one", 0), *counts], settings.threads)
         form = QFormLayout()
         form.setHorizontalSpacing(20)
         form.setVerticalSpacing(10)
@@ -65,18 +63,18 @@ class SettingsDialog(QDialog):
             device=self.device.currentData(),
             model=self.model.currentData() or self._settings.model,
             recipe=self.recipe.currentData(),
-            threads=self.threads.value(),
+            threads=self.threads.currentData(),
         )
 
 
-def _box(name: str, choices: Sequence[tuple[str, str]], current: str) -> QComboBox:
+def _box(name: str, choices: Sequence[tuple[str, str | int]], current: str | int) -> QComboBox:
     box = QComboBox()
     box.setAccessibleName(name)
     for text, value in choices:
         box.addItem(text, value)
     at = box.findData(current)
     if at < 0:
-        box.addItem(current, current)
+        box.addItem(str(current), current)
         at = box.count() - 1
     box.setCurrentIndex(at)
     return box

@@ -154,6 +154,11 @@ class ControlsBar(QWidget):
     def show_running(self, running: bool, *, can_run: bool) -> None:
         """Turn Run into Cancel and back."""
         self._running = running
+        name = "stop" if running else "primary"
+        if self.run_button.objectName() != name:
+            self.run_button.setObjectName(name)
+            self.run_button.style().unpolish(self.run_button)
+            self.run_button.style().polish(self.run_button)
         self.run_button.setText("Cancel" if running else "Run")
         self.run_button.setToolTip("Stop (Esc)" if running else "Segment the picture on screen (Ctrl+R)")
         self.run_button.setEnabled(running or can_run)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from mseg_studio.errors import printable
@@ -78,5 +78,11 @@ class EmptyState(QWidget):
             self._recents.addWidget(button, 0, Qt.AlignmentFlag.AlignHCenter)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The canvas' own tone."""
-        QPainter(self).fillRect(self.rect(), QColor(self._theme.tones.canvas))
+        """The canvas' own tone, and the dashed frame of a place to drop."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(self._theme.tones.canvas))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        pen = QPen(QColor(self._theme.tones.line), 1.5)
+        pen.setDashPattern([5, 4])
+        painter.setPen(pen)
+        painter.drawRoundedRect(self.rect().adjusted(24, 24, -24, -24), 12, 12)

@@ -67,6 +67,7 @@ class SegmentWorkspace(QObject):
         self.layers.set_opacity(opacity)
         self.refresh_models()
         self._on_source(None)
+        self._refresh_run()
 
     def _make_centre(self) -> QWidget:
         centre = QWidget()
