@@ -30,8 +30,16 @@ MAX_PIXELS = 1 << 28
 
 Pixels = npt.NDArray[np.uint8]
 
-# Decoders report on standard error what the caller learns from the error; a program's own messages would drown in it.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+def _silence_decoders() -> None:
+    """Decoders report on standard error what the caller learns from the error: the program's own lines would drown."""
+    if hasattr(cv2, "setLogLevel"):  # up to OpenCV 4.12
+        cv2.setLogLevel(0)
+    else:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+_silence_decoders()
 
 
 def read_image(path: str | PathLike[str]) -> Frame:

@@ -26,11 +26,14 @@ from mseg_studio.media.image import (
 )
 
 POSIX = os.name == "posix"
+OLD_OPENCV = tuple(int(part) for part in cv2.__version__.split(".")[:2]) < (4, 11)
 BAD = bad_files.BAD + (bad_files.POSIX_BAD if POSIX else ())
 
 
 @pytest.mark.parametrize("case", bad_files.GOOD, ids=lambda case: case.name)
 def test_pixels_are_those_of_opencv(case, tmp_path):
+    if OLD_OPENCV and case.name.startswith("animated"):
+        pytest.skip("OpenCV reads GIF and animated WebP from 4.11 on")
     path = tmp_path / case.name
     case.make(path)
     frame = read_image(path)
@@ -181,7 +184,7 @@ def test_one_bit_grey_gives_the_stored_bit(tmp_path):
     [
         ("rgb.png", "RGB", "3 channels"),
         ("rgba.png", "RGBA", "4 channels"),
-        ("palette.gif", "P", "channels"),
+        ("palette.gif", "P", "GIF" if OLD_OPENCV else "channels"),
         ("labels.jpg", "L", "JPEG"),
     ],
 )
