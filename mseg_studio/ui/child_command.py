@@ -25,6 +25,7 @@ class ChildCommand(QObject):
         super().__init__(parent)
         self._rest = b""
         self._messages = b""
+        self.stopping = False
         self._process = QProcess(self)
         self._process.setProgram(sys.executable)
         self._process.setArguments(["-m", "mseg_studio", *arguments])
@@ -42,6 +43,7 @@ class ChildCommand(QObject):
     def stop(self) -> None:
         """Ask the child to end; it is killed when it does not."""
         if self.running:
+            self.stopping = True
             self._process.terminate()
             self._kill.start()
 

@@ -37,7 +37,8 @@ from mseg_studio.ui.docks import ModelNote, make_dock, set_heading
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.status import StatusLine
 from mseg_studio.ui.theme import Theme
-from mseg_studio.ui.workspaces.segment.session import Notice, Session
+from mseg_studio.ui.workspaces.segment.notice import Notice
+from mseg_studio.ui.workspaces.segment.session import Session
 from mseg_studio.ui.workspaces.segment.workspace import SegmentWorkspace
 
 _LAYOUT = 1

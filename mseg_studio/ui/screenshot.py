@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from mseg_studio.storage import write_atomic
 from mseg_studio.ui.main_window import MainWindow
-from mseg_studio.ui.workspaces.segment.session import Notice
+from mseg_studio.ui.workspaces.segment.notice import Notice
 
 _TIMEOUT_MS = 600_000
 _CALM_MS = 700

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -33,18 +36,17 @@ from mseg_studio.ui.bridges import in_background
 from mseg_studio.ui.child_command import ChildCommand
 from mseg_studio.ui.widgets import Heading
 from mseg_studio.ui.workspaces.segment.estimate import counted
-from mseg_studio.ui.workspaces.segment.session import Notice, Session
+from mseg_studio.ui.workspaces.segment.notice import Notice
+from mseg_studio.ui.workspaces.segment.session import Session
 
 _DEFAULT = frozenset({"ids", "colour"})
 _ORDER = ("ids", "colour", "overlay", "classes", "cityscapes-ids")
 _OF_ALL = {
-    "ids": "Class ids (PNG with palette)",
-    "colour": "Class colours (PNG)",
-    "overlay": "Overlay on the image (PNG)",
     "scores": "Scores (HDF5): any taxonomy later, without the network",
     "video": "Overlay video (MP4)",
 }
-"""What `mseg-studio segment --save` takes."""
+"""What `mseg-studio segment --save` can besides the exporters."""
+_COUNT_MS = 500
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -61,8 +63,10 @@ class ExportDialog(QDialog):
         self._session, self._opacity = session, opacity
         self._child: ChildCommand | None = None
         self._summary: dict[str, Any] = {}
-        self._of_one: dict[str, QCheckBox] = {}
-        self._of_all: dict[str, QCheckBox] = {}
+        self._boxes: dict[str, QCheckBox] = {}
+        self._started_s = 0.0
+        self._count = QTimer(self, interval=_COUNT_MS)
+        self._count.timeout.connect(self._count_frames)
         self.one = QRadioButton("This frame" if self._is_video else "This image")
         self.all = QRadioButton(self._all_text())
         self.folder = QLineEdit(str(self._default_folder()))
@@ -100,10 +104,10 @@ class ExportDialog(QDialog):
         for name, exporter in sorted(exporters().items(), key=lambda pair: _place(pair[0])):
             if name == "cityscapes-ids" and not self._has_cityscapes_classes():
                 continue
-            self._add_box(column, self._of_one, name, exporter.label)
+            self._add_box(column, name, exporter.label)
         for name, label in _OF_ALL.items():
-            if name != "video" or self._is_video:
-                self._add_box(column, self._of_all, name, label)
+            if self._can_export_all and (name != "video" or self._is_video):
+                self._add_box(column, name, label)
         note = QLabel("A sidecar (JSON) with taxonomy, recipe and model is always written beside them.")
         note.setObjectName("small")
         column.addWidget(note)
@@ -122,25 +126,24 @@ class ExportDialog(QDialog):
         column.addWidget(self._buttons)
         self.folder.textChanged.connect(lambda _text: self._refresh())
 
-    def _add_box(self, column: QVBoxLayout, boxes: dict[str, QCheckBox], name: str, label: str) -> None:
+    def _add_box(self, column: QVBoxLayout, name: str, label: str) -> None:
         box = QCheckBox(label)
         box.setChecked(name in _DEFAULT)
         box.toggled.connect(lambda _on: self._refresh())
-        boxes[name] = box
+        self._boxes[name] = box
         column.addWidget(box)
 
     # -- what is chosen ------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Outputs that are ticked."""
-        boxes = self._of_all if self.all.isChecked() else self._of_one
-        return [name for name, box in boxes.items() if box.isChecked()]
+        """Outputs that are ticked and can be written of what is chosen."""
+        every = self.all.isChecked()
+        return [name for name, box in self._boxes.items() if box.isChecked() and (every or name not in _OF_ALL)]
 
     def tick(self, *names: str) -> None:
         """Tick exactly these outputs."""
-        for boxes in (self._of_one, self._of_all):
-            for name, box in boxes.items():
-                box.setChecked(name in names)
+        for name, box in self._boxes.items():
+            box.setChecked(name in names)
 
     @property
     def _is_video(self) -> bool:
@@ -168,10 +171,9 @@ class ExportDialog(QDialog):
         return result is not None and set(result.labels.taxonomy.names) <= set(LABEL_IDS)
 
     def _refresh(self) -> None:
-        every = self.all.isChecked()
-        for boxes, shown in ((self._of_one, not every), (self._of_all, every)):
-            for box in boxes.values():
-                box.setVisible(shown)
+        for name in _OF_ALL:
+            if name in self._boxes:
+                self._boxes[name].setEnabled(self.all.isChecked())
         busy = self._child is not None
         self.write.setEnabled(bool(self.names()) and bool(self.folder.text().strip()) and not busy)
 
@@ -238,25 +240,49 @@ class ExportDialog(QDialog):
         self._child.told.connect(self._on_told)
         self._child.finished.connect(self._on_finished)
         source = self._session.source
-        self.bar.setRange(0, source.count if source is not None else 0)
+        self._summary, self._started_s = {}, time.time()
+        # A video is one item: how far it is shows in its folder of frames.
+        self.bar.setRange(
+            0, source.count if source is not None and (not self._is_video or "ids" in self.names()) else 0
+        )
         self.bar.setValue(0)
         self.bar.show()
         self.message.setText("Starting…")
         self._refresh()
         self._child.start()
+        if self._is_video:
+            self._count.start()
 
     def _on_told(self, line: dict[str, Any]) -> None:
         if "summary" in line:
             self._summary = line["summary"]
             return
-        self.bar.setValue(min(self.bar.maximum(), self.bar.value() + 1))
-        name = Path(str(line.get("source") or line.get("file") or "")).name
-        self.message.setText(printable(f"{self.bar.value()} / {self.bar.maximum()}  {name}"))
+        path = str(line.get("input", ""))
+        if line.get("status") in ("done", "skipped"):
+            self._session.mark_exported_path(path)
+        if not self._is_video:
+            self.bar.setValue(min(self.bar.maximum(), self.bar.value() + 1))
+            self.message.setText(printable(f"{self.bar.value()} / {self.bar.maximum()}  {Path(path).name}"))
+
+    def _count_frames(self) -> None:
+        source = self._session.source
+        if source is None:
+            return
+        folder = Path(self.folder.text().strip()) / Path(source.path).stem
+        done = 0
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            done = sum(entry.name.endswith(".png") and entry.stat().st_mtime >= self._started_s for entry in entries)
+        if done and self.bar.maximum():
+            self.bar.setValue(min(done, self.bar.maximum()))
+            self.message.setText(f"{self.bar.value()} / {self.bar.maximum()} frames")
+        else:
+            self.message.setText("Segmenting…")
 
     def _on_finished(self, good: bool, message: str) -> None:
         self._child = None
+        self._count.stop()
         self.bar.hide()
-        counts = ", ".join(f"{number} {word}" for word, number in self._summary.items() if isinstance(number, int))
+        counts = ", ".join(f"{number} {word}" for word, number in self._summary.items() if number)
         if good:
             text = f"Exported into {printable(self.folder.text())}: {counts or 'done'}."
             self._session.notice.emit(Notice(text, "info", "export"))
@@ -266,7 +292,12 @@ class ExportDialog(QDialog):
         self._refresh()
 
     def reject(self) -> None:
-        """Stop what is written for all items, and close; files that are complete stay."""
+        """Stop what is being written, then close; files that are complete stay."""
+        if self._child is not None and not self._child.stopping:
+            self._child.stop()
+            self.message.setText("Stopping…")
+            return
         if self._child is not None:
             self._child.end()
+        self._count.stop()
         super().reject()

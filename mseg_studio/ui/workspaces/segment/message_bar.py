@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from mseg_studio.ui.theme import Theme
-from mseg_studio.ui.workspaces.segment.session import Notice
+from mseg_studio.ui.workspaces.segment.notice import Notice
 
 _MOST = 3
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from PySide6.QtCore import QObject, Signal
 
@@ -16,23 +15,13 @@ from mseg_studio.ui.bridges import ShownFrame
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.workspaces.segment.batch import BatchRun
 from mseg_studio.ui.workspaces.segment.estimate import Estimate, counted
+from mseg_studio.ui.workspaces.segment.notice import Kind, Notice
 from mseg_studio.ui.workspaces.segment.reader import Reader
 from mseg_studio.ui.workspaces.segment.results import Choice, FrameKey, ItemState, Result
 from mseg_studio.ui.workspaces.segment.runs import Ask, Runs
 
 AUTO_SECONDS = 5.0
 """A frame that costs less is segmented as soon as it is shown."""
-Kind = Literal["error", "warning", "info"]
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A sentence for the person, shown over the canvas until it is closed or settled."""
-
-    text: str
-    kind: Kind = "error"
-    about: str = ""
-    """What it is about; a later notice with the same word replaces it, an empty text takes it away."""
 
 
 class Session(QObject):
@@ -140,6 +129,11 @@ class Session(QObject):
         self._exported.add(index)
         self.item_changed.emit(index)
 
+    def mark_exported_path(self, path: str) -> None:
+        """The labels of a file of the list were written."""
+        if path in self._rows:
+            self.mark_exported(self._rows[path])
+
     # -- choosing and running ------------------------------------------------------------------------------------
 
     def choose(self, *, model: str | None = None, recipe: str | None = None, target: str | None = None) -> None:
@@ -228,8 +222,8 @@ class Session(QObject):
         self._next_of_batch()
 
     def _on_thumbnail_failed(self, event: MediaFailed) -> None:
-        if event.file in self._rows:
-            self._fail(self._rows[event.file], event)  # the file will not open either
+        if event.file in self._rows:  # the file will not open either
+            self._fail(self._rows[event.file], event)
 
     def _use_source(self, source: SourceInfo) -> None:
         self._stop_batch()

@@ -1,0 +1,110 @@
+"""The window with the real worker processes and the shipped model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PySide6.QtWidgets import QApplication
+
+from mseg_studio.settings import AppSettings
+from mseg_studio.ui.app import WindowOptions, close_window, make_window
+from mseg_studio.ui.real_services import real_services
+from mseg_studio.ui.theme import Theme
+from tests.ui.conftest import write_picture
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def street(path: Path) -> Path:
+    """Sky over road: something that the shipped model knows."""
+    pixels = np.zeros((120, 160, 3), np.uint8)
+    pixels[:60] = (235, 200, 170)
+    pixels[60:] = (95, 90, 90)
+    cv2.imwrite(str(path), pixels)
+    return path
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mseg_studio", "gui", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+    )
+
+
+def test_what_the_window_imports_leaves_torch_out() -> None:
+    code = (
+        "import sys, mseg_studio.ui.app, mseg_studio.ui.real_services;"
+        "print([m for m in sys.modules if m.split('.')[0] == 'torch'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_open_switch_probe_and_recover_from_a_kill(qtbot: Any, tmp_path: Path) -> None:
+    picture = street(tmp_path / "street.png")
+    settings = AppSettings(theme="dark", threads=1)
+    theme, services = Theme(QApplication.instance(), "dark"), real_services(settings)
+    window = make_window(services, theme, settings, WindowOptions(size=(1280, 800)))
+    session = window.session
+    try:
+        window.show()
+        services.media.client.start()
+        services.inference.client.start()
+        window.open_path(str(picture))
+        qtbot.waitUntil(lambda: session.result is not None, timeout=90_000)
+        assert session.result.labels.ids_HW.shape == (120, 160) and session.result.network_ran
+        session.choose(target="cityscapes-19")
+        qtbot.waitUntil(lambda: session.result.labels.taxonomy.name == "cityscapes-19", timeout=10_000)
+        assert not session.result.network_ran
+        window.workspace.pin((80, 100))
+        qtbot.waitUntil(lambda: "universal" in window.workspace.probe.words, timeout=10_000)
+        pid = services.inference.client.pid
+        os.kill(pid, 9)
+        qtbot.waitUntil(lambda: bool(window.workspace.messages.texts), timeout=5_000)
+        qtbot.waitUntil(lambda: services.inference.client.pid not in (None, pid), timeout=30_000)
+        session.run()
+        qtbot.waitUntil(lambda: session.result.network_ran and not session.running, timeout=90_000)
+    finally:
+        close_window(services, theme, window)
+
+
+def test_the_screenshot_command(tmp_path: Path) -> None:
+    picture, shot = street(tmp_path / "street.png"), tmp_path / "shot.png"
+    done = run(
+        str(picture), "--taxonomy", "camvid-11", "--theme", "light", "--size", "1000x640", "--screenshot", str(shot)
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    image = cv2.imread(str(shot))
+    assert image is not None and image.shape == (640, 1000, 3)
+    assert image[300, 300].tolist() != image[5, 700].tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["missing.png"], 2, "no such file"),
+        (["--taxonomy", "cityscape-19"], 2, "cityscapes-19"),
+        (["--model", "street-smal"], 2, "street-small"),
+        (["--size", "big"], 2, "two numbers"),
+        (["broken.png"], 1, "broken.png"),
+    ],
+)
+def test_what_cannot_be_is_one_line(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+    (tmp_path / "broken.png").write_bytes(write_picture(tmp_path / "whole.png").read_bytes()[:200])
+    shot = tmp_path / "shot.png"
+    places = [str(tmp_path / name) if name.endswith(".png") else name for name in arguments]
+    done = run(*places, "--screenshot", str(shot))
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr and "Traceback" not in done.stderr
+    assert not shot.exists()
