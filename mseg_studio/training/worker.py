@@ -10,7 +10,7 @@ import contextlib
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -31,13 +31,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="folder of the run")
     parser.add_argument("--config", type=Path, help="configuration of a new run; without it the folder's own is used")
     options = parser.parse_args(arguments)
-    stop = CancelToken()
-
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:
-        stop.cancel()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_to_stop)
     try:
         if options.config is not None:
             folder = RunFolder.create(options.folder, load_config(options.config))
@@ -46,7 +39,24 @@ def main(arguments: Sequence[str]) -> int:
     except (MSegStudioError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return _run(folder, stop)
+    stop = CancelToken()
+    with _signals_set(stop):
+        return _run(folder, stop)
+
+
+@contextlib.contextmanager
+def _signals_set(stop: CancelToken) -> Iterator[None]:
+    """SIGTERM and Ctrl-C ask for a stop inside the block; the step that is under way ends first."""
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        stop.cancel()
+
+    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(folder: RunFolder, stop: CancelToken) -> int:
