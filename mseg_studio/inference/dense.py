@@ -12,7 +12,7 @@ import torch
 from mseg_studio.inference import plain
 from mseg_studio.inference.cost import Cost
 from mseg_studio.inference.native import Groups, Resize, Winners, grid_of, write_labels, write_top_k
-from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.labels.label_map import Ids, LabelMap, as_ids
 from mseg_studio.labels.score_map import DEFAULT_K, ScoreMap
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Projection
@@ -58,11 +58,11 @@ class DenseScores:
         """
         target = projection.target
         self._check(projection.source)
-        class_ids = np.array([info.id for info in target.classes], target.id_dtype)
+        class_ids = _ids_of(target)
         sets = projection.groups
         plain_copy = projection.is_identity and len(class_ids) == self.num_channels
         groups = Groups(None if plain_copy else [sets[class_id] for class_id in class_ids])
-        ids_HW = np.empty((self.height, self.width), target.id_dtype)
+        ids_HW: Ids = np.empty((self.height, self.width), target.id_dtype)
         if self._on_cpu:
             write_labels(ids_HW, class_ids, self.probabilities_PC.numpy(), self._winners, groups, self._resize)
         else:
@@ -75,9 +75,9 @@ class DenseScores:
     ) -> ScoreMap:
         """The k most probable classes of every pixel, and the probability of all others. `taxonomy` is the model's."""
         self._check(taxonomy)
-        class_ids = np.array([info.id for info in taxonomy.classes], taxonomy.id_dtype)
+        class_ids = _ids_of(taxonomy)
         kept = min(k, len(class_ids))
-        ids = np.empty((self.height, self.width, kept), taxonomy.id_dtype)
+        ids: Ids = np.empty((self.height, self.width, kept), taxonomy.id_dtype)
         values = np.empty(ids.shape, np.float16)
         residual = np.empty(ids.shape[:2], np.float16)
         has_holes = len(class_ids) < self.num_channels
@@ -119,3 +119,8 @@ class DenseScores:
     def _winners(self) -> Winners:
         """Computed once: most pixels need nothing else in any taxonomy."""
         return Winners.of(self.probabilities_PC.numpy())
+
+
+def _ids_of(taxonomy: Taxonomy) -> Ids:
+    """Class ids in order, in the dtype of a label map."""
+    return as_ids(np.array([info.id for info in taxonomy.classes]), taxonomy)

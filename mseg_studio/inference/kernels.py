@@ -33,7 +33,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compiled
-def _largest(bits_C: _I32) -> int:
+def _largest(bits_C: _I32) -> Any:
     """The largest of non-negative floats, both as int32 bits."""
     top = np.int32(0)
     for c in range(bits_C.shape[0]):
@@ -42,7 +42,7 @@ def _largest(bits_C: _I32) -> int:
 
 
 @_compiled
-def _first(bits_C: _I32, wanted: int) -> int:
+def _first(bits_C: _I32, wanted: int) -> Any:
     """Smallest index of `wanted` in `bits_C`, which holds it."""
     channels = np.int32(bits_C.shape[0])
     found = channels
@@ -239,7 +239,7 @@ def _native_pixel(pixel_C: _F32, lines_wC: _F32, low: _I32, high: _I32, mix: _F3
 @_compiled
 def _agreed(
     winners_P: _I32, firsts: _I32, widths: _I32, row_low: _I32, row_high: _I32, column_low: _I32, column_high: _I32
-) -> int:
+) -> Any:
     """The channel that wins at every grid pixel that a native pixel is mixed from, or -1.
 
     Mixing has positive shares, so what is largest everywhere is largest in the mixture: no need to compute it.

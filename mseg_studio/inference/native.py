@@ -12,10 +12,10 @@ import torch
 from mseg_studio.inference import kernels, plain
 from mseg_studio.inference.row_threads import over_rows
 from mseg_studio.inference.tiling import Taps, half_pixel_taps
+from mseg_studio.labels.label_map import Ids
 
 _PLAIN_BAND_PX = 1 << 16
 
-Ids = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Channels = npt.NDArray[np.int32]
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from mseg_studio.inference.openmp import wait_quietly
 from mseg_studio.progress import Progress
 from mseg_studio.workers.child import Answer, Request, WorkerLink
 
@@ -20,6 +21,7 @@ def main(link: WorkerLink) -> None:
     """Entry point of the child. `link.arguments`: threads (0 leaves one core for the window)."""
     threads = int(link.arguments.get("threads", 0)) or max(1, available_cores() - 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    wait_quietly()
     import cv2
     import torch
 

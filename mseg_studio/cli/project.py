@@ -1,0 +1,151 @@
+"""`mseg-studio project`: score stores to label files in any taxonomy, without the network."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mseg_studio.cli.command import CANCELLED, FAILED, OK, Command, UsageError
+from mseg_studio.cli.segment import names_of_outputs
+from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
+
+if TYPE_CHECKING:
+    from mseg_studio.labels.score_store import ScoreStore
+    from mseg_studio.progress import CancelToken, Progress
+    from mseg_studio.taxonomy.projection import Projection
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scores", nargs="+", type=Path, metavar="SCORES.h5", help="score store of `segment`")
+    parser.add_argument("--taxonomy", required=True, metavar="T", help="output taxonomy")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder for the results (default: T in the score store's folder)"
+    )
+    parser.add_argument(
+        "--save", type=names_of_outputs, default=("ids",), metavar="NAME,...", help="ids, colour and other exporters"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from mseg_studio.errors import MSegStudioError, TaxonomyError
+    from mseg_studio.labels.score_store import ScoreStore
+    from mseg_studio.progress import Progress
+
+    needs = [name for name in arguments.save if name in ("overlay", "video", "scores")]
+    if needs:
+        raise UsageError(f"'{needs[0]}' needs more than scores; choose ids, colour or another exporter")
+    missing = [path for path in arguments.scores if not path.exists()]
+    if missing:
+        raise UsageError(f"{missing[0]}: no such file")
+    line, done, failed = ProgressLine(), 0, 0
+    with cancel_on_signals() as cancel:
+        for path in arguments.scores:
+            try:
+                with ScoreStore(path) as store:
+                    try:
+                        projection = _projection(store, arguments.taxonomy)
+                    except TaxonomyError as error:
+                        raise UsageError(str(error)) from error
+                    folder = arguments.output or path.parent / arguments.taxonomy
+                    for event in _project(store, path, projection, folder, arguments.save, cancel):
+                        if isinstance(event, Progress):
+                            line.show(event)
+                        else:
+                            line.done()
+                            print_json(event) if arguments.json else print(event["outputs"][0], flush=True)
+                done += 1
+            except UsageError:
+                raise
+            except MSegStudioError as error:
+                failed += 1
+                if arguments.json:
+                    print_json({"input": str(path), "status": "failed", "error": str(error)})
+                line.message(f"mseg-studio: error: {error}")
+    if arguments.json:
+        print_json({"summary": {"done": done, "skipped": 0, "failed": failed}})
+    return CANCELLED if cancel.cancelled else FAILED if failed else OK
+
+
+def _projection(store: ScoreStore, taxonomy: str) -> Projection:
+    """From the store's own taxonomy, whether or not this installation knows it, to `taxonomy`."""
+    from mseg_studio.taxonomy.catalog import default_catalog
+    from mseg_studio.taxonomy.projection import identity
+
+    if store.taxonomy.name == taxonomy:
+        return identity(store.taxonomy)
+    return default_catalog().projection(store.taxonomy.name, taxonomy)
+
+
+def _project(
+    store: ScoreStore,
+    path: Path,
+    projection: Projection,
+    folder: Path,
+    names: tuple[str, ...],
+    cancel: CancelToken,
+) -> Iterator[Progress | dict[str, Any]]:
+    """Write the outputs of every frame and the sidecar; gives progress and, last, what is told of the store."""
+    import numpy as np
+
+    from mseg_studio.labels import sidecar as sidecars
+    from mseg_studio.labels.export import ExportRequest, exporter
+    from mseg_studio.labels.export_errors import export_errors
+    from mseg_studio.labels.output_layout import OutputPaths
+    from mseg_studio.progress import ProgressClock
+
+    is_video = "frames" in store.attributes
+    paths = OutputPaths(folder / path.stem, is_video)
+    with export_errors(folder):
+        (paths.base if is_video else folder).mkdir(parents=True, exist_ok=True)
+    sidecars.withdraw(paths.sidecar)
+    pixels: np.ndarray[Any, np.dtype[np.int64]] = np.zeros(projection.target.num_channels, np.int64)
+    certified, total, size = 0, 0, (0, 0)
+    clock = ProgressClock(len(store), "frames")
+    for number, index in enumerate(store.indices):
+        cancel.raise_if_cancelled()
+        labels, certified_HW = store.frame(index).project(projection)
+        place = OutputPaths(paths.frame(index).with_suffix("")) if is_video else paths
+        for name in names:
+            target = place.file(exporter(name).suffix)
+            with export_errors(target):
+                exporter(name).write(target, ExportRequest(labels))
+        for info, count in labels.counts():
+            pixels[info.id] += count
+        certified, total, size = certified + int(certified_HW.sum()), total + certified_HW.size, certified_HW.shape
+        yield clock.at(number + 1)
+    share = certified / max(1, total)
+    attributes = store.attributes
+    sidecar = sidecars.build(
+        projection.target,
+        {**attributes, "certified_share": share, "mapping": "projected"},
+        source=sidecars.SourceStamp(
+            str(attributes.get("source", path)),
+            int(attributes.get("source_bytes", -1)),
+            float(attributes.get("source_mtime_s", 0.0)),
+        ),
+        size=size,
+        pixels={int(class_id): int(pixels[class_id]) for class_id in np.flatnonzero(pixels)},
+        outputs=names,
+        timestamps_s=store.timestamps_s if is_video else None,
+    )
+    sidecars.write_sidecar(paths.sidecar, sidecar)
+    shown = paths.base if is_video else paths.file(exporter(names[0]).suffix)
+    yield {
+        "input": str(path),
+        "status": "done",
+        "outputs": [str(shown), str(paths.sidecar)],
+        "frames": len(store),
+        "certified_share": round(share, 6),
+    }
+
+
+COMMAND = Command(
+    name="project",
+    help="make label files in another taxonomy from score stores, without the network",
+    add_arguments=_add_arguments,
+    run=_run,
+    example="mseg-studio project labels/photo.h5 --taxonomy camvid-11",
+)

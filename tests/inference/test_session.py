@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mseg_studio.errors import CheckpointError, ConfigError, TaxonomyError
+from mseg_studio.inference.engines.torch_engine import TorchEngine
+from mseg_studio.inference.recipe import Recipe
+from mseg_studio.inference.session import ScoresGoneError, Session
+from mseg_studio.progress import Cancelled, CancelToken
+from tests.factories import make_pixels
+
+SMALL = Recipe(base_size=48, crop_px=49, device="cpu")
+
+
+@pytest.fixture
+def passes(monkeypatch) -> list[int]:
+    """Images of every forward pass."""
+    seen: list[int] = []
+    original = TorchEngine.strided_logits
+
+    def counted(self, crops_NCHW):
+        seen.append(len(crops_NCHW))
+        return original(self, crops_NCHW)
+
+    monkeypatch.setattr(TorchEngine, "strided_logits", counted)
+    return seen
+
+
+def run(session: Session, *, generation: int = 1, recipe: Recipe = SMALL, target: str = "universal", **options):
+    values = {"model": "street-small", "on_progress": lambda progress: None, "cancel": CancelToken()}
+    pixels = options.pop("pixels", make_pixels(60, 80))
+    return session.segment(pixels, generation=generation, recipe=recipe, target=target, **(values | options))
+
+
+@pytest.mark.parametrize("target", ["camvid-11", "cityscapes-19", "pascal-context-60", "voc2012", "ade20k-150"])
+def test_a_switch_equals_a_fresh_run_and_runs_no_network(passes, target):
+    session = Session()
+    run(session)
+    ran = len(passes)
+    assert ran
+    switched = session.project(target, generation=1)
+    assert len(passes) == ran
+    fresh = run(Session(), target=target)
+    assert (switched.labels.ids_HW == fresh.labels.ids_HW).mean() >= 0.9999
+    assert switched.labels.taxonomy.name == target
+    again = session.project("universal", generation=1)
+    assert len(passes) == 2 * ran
+    assert again.labels.ids_HW.shape == (60, 80)
+
+
+def test_only_the_current_frame_is_kept():
+    session = Session()
+    run(session, generation=1)
+    run(session, generation=2)
+    session.project("camvid-11", generation=2)
+    with pytest.raises(ScoresGoneError):
+        session.project("camvid-11", generation=1)
+
+
+def test_release_device_drops_the_scores_and_keeps_the_model():
+    session = Session()
+    before = run(session).labels.ids_HW
+    session.release_device()
+    with pytest.raises(ScoresGoneError):
+        session.project("camvid-11", generation=1)
+    np.testing.assert_array_equal(run(session).labels.ids_HW, before)
+
+
+def test_the_probe_gives_the_five_most_probable_in_both_taxonomies():
+    session = Session()
+    labels = run(session).labels
+    model_top, target_top, uncovered = session.probe(10, 20, "camvid-11", generation=1)
+    assert model_top[0][0] == labels.ids_HW[20, 10]
+    assert [share for _, _, share in model_top] == sorted((share for _, _, share in model_top), reverse=True)
+    assert len(model_top) == len(target_top) == 5
+    assert 0 <= uncovered <= 1
+    assert sum(share for _, _, share in target_top) + uncovered <= 1.001
+    with pytest.raises(ScoresGoneError, match="outside"):
+        session.probe(80, 20, "camvid-11", generation=1)
+
+
+def test_facts_are_those_of_the_sidecar():
+    facts = run(Session()).facts
+    assert facts["model"]["name"] == "street-small"
+    assert facts["recipe"]["precision"] == facts["precision"] == "float32"
+    assert len(facts["recipe_hash"]) == 64
+    assert (facts["engine"], facts["device"], facts["mapping"]) == ("torch", "cpu", "projected")
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"model": "street-smal"}, CheckpointError),
+        ({"target": "camvid"}, TaxonomyError),
+        ({"recipe": Recipe(base_size=48, crop_px=48)}, ConfigError),
+        ({"recipe": Recipe(device="cuda:77")}, ConfigError),
+    ],
+)
+def test_what_is_not_there_is_an_error_in_words(options, error):
+    with pytest.raises(error):
+        run(Session(), **options)
+
+
+def test_a_cancelled_run_leaves_nothing_to_project():
+    session, token = Session(), CancelToken()
+    run(session)
+    with pytest.raises(Cancelled):
+        run(session, generation=2, cancel=token, on_progress=lambda progress: token.cancel())
+    with pytest.raises(ScoresGoneError):
+        session.project("camvid-11", generation=2)
+
+
+def test_another_recipe_on_the_same_model():
+    session = Session()
+    plain = run(session).labels.ids_HW
+    half = run(session, recipe=Recipe(base_size=48, crop_px=49, precision="half", device="cpu")).labels.ids_HW
+    assert (plain == half).mean() > 0.9
+    np.testing.assert_array_equal(run(session).labels.ids_HW, plain)
