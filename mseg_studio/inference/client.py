@@ -126,7 +126,7 @@ class InferenceClient:
 
     def release_device(self) -> None:
         """Have the process give the device's memory back; the scores of the current frame go with it."""
-        self._worker.submit("release_device", lane="release_device")
+        self._worker.submit("release_device", lane="release_device", priority=3)
 
     def forgive(self, path: str) -> None:
         """Try a file again that the process died of three times."""

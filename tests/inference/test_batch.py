@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mseg_studio.inference.batch import (
+    ItemBroken,
+    ItemDone,
+    ItemSkipped,
+    outputs_of,
+    segment_to_files,
+)
+from mseg_studio.inference.jobs import ItemFailed, Job, SegmentedFrame, segment_source
+from mseg_studio.inference.predictor import Predictor
+from mseg_studio.inference.recipe import Recipe
+from mseg_studio.labels.output_layout import InputItem, plan_outputs
+from mseg_studio.labels.score_store import ScoreStore
+from mseg_studio.media.image import read_label_ids, write_rgb_png
+from mseg_studio.media.source import open_source
+from mseg_studio.media.video import open_video
+from mseg_studio.media.video_writer import VideoWriter
+from mseg_studio.progress import Cancelled, CancelToken, Progress
+from tests.factories import TINY_SPEC, make_pixels, make_projection, make_taxonomy, tiny_network
+
+CLASSES = 12
+LETTERS = make_taxonomy(num_classes=CLASSES)
+TO_GROUPS = make_projection(LETTERS, groups=3)
+NETWORK = tiny_network(num_classes=CLASSES)
+
+
+class Counted(Predictor):
+    """A predictor that counts its images."""
+
+    images = 0
+
+    def steps(self, pixels_HW3, *, cancel=None):
+        self.images += 1
+        return super().steps(pixels_HW3, cancel=cancel)
+
+
+def make_job(*, base_size: int = 33, top_k: int = 0) -> Job:
+    recipe = Recipe(base_size=base_size, crop_px=33, flip=False, precision="float32")
+    predictor = Counted(NETWORK, TINY_SPEC, num_classes=CLASSES, recipe=recipe, device="cpu")
+    facts = {
+        "model": {"name": "tiny", "network": "hrnet-tiny", "sha256": "0" * 64},
+        "recipe": predictor.recipe.as_dict(),
+        "recipe_hash": predictor.recipe.hash,
+        "engine": "torch",
+        "precision": "float32",
+        "device": "cpu",
+        "certified_share": 1.0,
+        "mapping": "projected",
+    }
+    return Job(predictor, TO_GROUPS, facts, top_k=top_k)
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(["a.png", "b.png", "more/c.png"]):
+        write_rgb_png(folder / name, make_pixels(40, 50 + number, seed=number))
+    return folder
+
+
+@pytest.fixture
+def film(tmp_path) -> Path:
+    """Five frames at uneven times."""
+    path = tmp_path / "film.mp4"
+    with VideoWriter(path, fps=10, size=(48, 36)) as writer:
+        for number, seconds in enumerate((0.0, 0.1, 0.25, 0.3, 0.5)):
+            writer.write(make_pixels(36, 48, seed=number), timestamp_s=seconds)
+    return path
+
+
+def plan_of(folder: Path, output: Path):
+    items = [InputItem(Path(path), root=folder) for path in open_source(folder).info.items]
+    return plan_outputs(items, output)
+
+
+def run(job, plan, names=("ids",), **options):
+    return [event for event in segment_to_files(job, plan, names, **options) if not isinstance(event, Progress)]
+
+
+def test_a_folder_keeps_its_tree_and_is_not_done_twice(photos, tmp_path):
+    job, plan = make_job(), plan_of(photos, tmp_path / "out")
+    assert [type(event) for event in run(job, plan)] == [ItemDone] * 3
+    assert read_label_ids(tmp_path / "out/more/c.png").shape == (40, 52)
+    sidecar = json.loads((tmp_path / "out/more/c.json").read_text())
+    assert (sidecar["taxonomy"], sidecar["width"], sidecar["height"]) == ("groups", 52, 40)
+    assert [type(event) for event in run(job, plan)] == [ItemSkipped] * 3
+    assert job.predictor.images == 3
+    assert [type(event) for event in run(job, plan, redo=True)] == [ItemDone] * 3
+
+
+def test_what_changed_is_made_again(photos, tmp_path):
+    plan = plan_of(photos, tmp_path / "out")
+    run(make_job(), plan)
+    write_rgb_png(photos / "b.png", make_pixels(44, 44))
+    os.utime(photos / "b.png", (1, 1))
+    (tmp_path / "out/more/c.png").unlink()
+    job = make_job()
+    assert [type(event) for event in run(job, plan)] == [ItemSkipped, ItemDone, ItemDone]
+    assert [type(event) for event in run(make_job(base_size=40), plan)] == [ItemDone] * 3
+    assert [type(event) for event in run(make_job(base_size=40), plan, ("ids", "colour"))] == [ItemDone] * 3
+
+
+def test_a_broken_file_does_not_stop_the_rest(photos, tmp_path):
+    (photos / "b.png").write_bytes(b"no picture")
+    (photos / "more/c.png").unlink()
+    shutil.copy(photos / "a.png", photos / "more/d.png")
+    plan = [*plan_of(photos, tmp_path / "out")]
+    plan.insert(1, (InputItem(photos / "gone.png"), plan[0][1].__class__(tmp_path / "out/gone")))
+    events = run(make_job(), plan)
+    assert [type(event) for event in events] == [ItemDone, ItemBroken, ItemBroken, ItemDone]
+    assert all(str(event.path) in str(event.error) for event in events[1:3])
+    assert not (tmp_path / "out/b.png").exists()
+    assert not (tmp_path / "out/b.json").exists()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_an_error_of_the_item(photos, tmp_path):
+    plan = plan_of(photos, tmp_path / "out")
+    (tmp_path / "out").mkdir(mode=0o500)
+    assert [type(event) for event in run(make_job(), plan)] == [ItemBroken] * 3
+
+
+def test_an_output_folder_that_is_a_file_is_an_error_of_the_item(photos, tmp_path):
+    plan = plan_of(photos, tmp_path / "out")
+    (tmp_path / "out").write_text("in the way")
+    events = run(make_job(), plan)
+    assert [type(event) for event in events] == [ItemBroken] * 3
+    assert "out" in str(events[0].error)
+
+
+def test_a_video_gives_all_frames_at_their_times(film, tmp_path):
+    job = make_job(top_k=4)
+    plan = plan_outputs([InputItem(film, is_video=True)], tmp_path / "out")
+    done = run(job, plan, ("ids", "video", "scores", "colour"))
+    assert [type(event) for event in done] == [ItemDone], done
+    assert done[0].frames == 5
+    folder = tmp_path / "out/film"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        f"{number:06d}{suffix}" for number in range(5) for suffix in (".png", "_colour.png")
+    )
+    with open_video(tmp_path / "out/film_overlay.mp4") as overlay, open_video(film) as original:
+        np.testing.assert_allclose(overlay.timestamps_s, original.timestamps_s, atol=1e-3)
+    sidecar = json.loads((tmp_path / "out/film.json").read_text())
+    assert sidecar["frames"] == 5
+    np.testing.assert_allclose(sidecar["timestamps_s"], (0.0, 0.1, 0.25, 0.3, 0.5), atol=1e-3)
+    assert sum(entry["pixels"] for entry in sidecar["classes"]) == 5 * 36 * 48
+    with ScoreStore(tmp_path / "out/film.h5") as store:
+        assert store.indices == tuple(range(5))
+        labels, certified = store.frame(3).project(TO_GROUPS)
+        written = read_label_ids(folder / "000003.png")
+        assert (labels.ids_HW == written)[certified].all()
+    assert [type(event) for event in run(job, plan, ("ids", "video", "scores", "colour"))] == [ItemSkipped]
+
+
+def test_a_truncated_video_gives_what_there_is_and_says_so(film, tmp_path):
+    data = film.read_bytes()
+    film.write_bytes(data[: len(data) * 2 // 3])
+    events = run(make_job(), plan_outputs([InputItem(film, is_video=True)], tmp_path / "out"), ("ids", "video"))
+    assert [type(event) for event in events] == [ItemBroken]
+    assert "film.mp4" in str(events[0].error)
+
+
+def test_text_named_mp4_is_broken_and_leaves_nothing(tmp_path):
+    path = tmp_path / "film.mp4"
+    path.write_text("no film")
+    events = run(make_job(), plan_outputs([InputItem(path, is_video=True)], tmp_path / "out"), ("ids", "video"))
+    assert [type(event) for event in events] == [ItemBroken]
+    assert not (tmp_path / "out").exists()
+
+
+def test_cancel_leaves_no_half_written_output(film, tmp_path):
+    token = CancelToken()
+    plan = plan_outputs([InputItem(film, is_video=True)], tmp_path / "out")
+    with pytest.raises(Cancelled):
+        for event in segment_to_files(make_job(top_k=4), plan, ("ids", "video", "scores"), cancel=token):
+            if isinstance(event, Progress) and event.done == 2:
+                token.cancel()
+    left = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert left <= {"000000.png", "000001.png"}
+
+
+def test_progress_counts_items_of_many_and_tiles_of_one(photos, tmp_path):
+    plan = plan_of(photos, tmp_path / "out")
+    many = [event for event in segment_to_files(make_job(), plan, ("ids",)) if isinstance(event, Progress)]
+    assert {event.total for event in many} == {3}
+    assert [event.done for event in many] == sorted(event.done for event in many)
+    one = [
+        event for event in segment_to_files(make_job(), plan[:1], ("ids",), redo=True) if isinstance(event, Progress)
+    ]
+    assert one[-1].done == one[-1].total > 1
+
+
+@pytest.mark.parametrize(
+    ("names", "is_video", "expected"),
+    [
+        (("ids", "video"), False, ("ids",)),
+        (("ids", "overlay"), True, ("ids", "video")),
+        (("overlay", "video"), True, ("video",)),
+        (("video",), False, ()),
+    ],
+)
+def test_outputs_fit_the_kind_of_input(names, is_video, expected):
+    assert outputs_of(names, is_video=is_video) == expected
+
+
+def test_a_source_streams_and_tells_what_fails(photos):
+    (photos / "b.png").write_bytes(b"")
+    with open_source(photos) as source:
+        events = [event for event in segment_source(make_job(), source.items()) if not isinstance(event, Progress)]
+    assert [type(event) for event in events] == [SegmentedFrame, ItemFailed, SegmentedFrame]
+    assert events[1].ref.path == photos / "b.png"

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from mseg_studio import Segmenter
+from mseg_studio.errors import CheckpointError, ConfigError, ExportError, ImageReadError, TaxonomyError
+from mseg_studio.inference.recipe import Recipe
+from mseg_studio.labels.score_store import ScoreStore
+from mseg_studio.media.image import read_label_ids, write_rgb_png
+from mseg_studio.taxonomy.catalog import default_catalog
+from tests.factories import make_pixels
+
+SMALL = Recipe(base_size=48, crop_px=49)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter("street-small", recipe=SMALL, device="cpu")
+
+
+def test_a_picture_in_another_taxonomy(segmenter, tmp_path):
+    write_rgb_png(tmp_path / "photo.png", make_pixels(60, 80))
+    result = segmenter.segment(tmp_path / "photo.png", taxonomy="cityscapes-19")
+    assert result.labels.shape == (60, 80)
+    assert result.labels.dtype == np.uint8
+    assert result.taxonomy.name == "cityscapes-19"
+    assert result.scores.class_ids_HWk.shape == (60, 80, 16)
+    assert result.scores.taxonomy.name == "universal"
+    universal = result.project("universal")
+    np.testing.assert_array_equal(universal.labels, segmenter.segment(make_pixels(60, 80)).labels)
+    assert "cityscapes-19" in segmenter.taxonomies
+    assert segmenter.taxonomies[0] == "universal"
+
+
+def test_scores_certify_what_a_fresh_run_gives(segmenter):
+    result = segmenter.segment(make_pixels(60, 80), taxonomy="camvid-11")
+    labels, certified = result.scores.project(default_catalog().projection("universal", "camvid-11"))
+    assert (labels.ids_HW == result.labels)[certified].all()
+
+
+def test_save_writes_ids_with_a_sidecar_and_scores(segmenter, tmp_path):
+    write_rgb_png(tmp_path / "photo.png", make_pixels(60, 80))
+    result = segmenter.segment(str(tmp_path / "photo.png"), taxonomy="camvid-11")
+    path = result.save(tmp_path / "labels.png")
+    np.testing.assert_array_equal(read_label_ids(path), result.labels)
+    sidecar = json.loads((tmp_path / "labels.json").read_text())
+    assert sidecar["taxonomy"] == "camvid-11"
+    assert sidecar["source"].endswith("photo.png")
+    with ScoreStore(result.save(tmp_path / "scores.h5")) as store:
+        np.testing.assert_array_equal(store.frame(0).class_ids_HWk, result.scores.class_ids_HWk)
+    with pytest.raises(ExportError, match=r"\.png"):
+        result.save(tmp_path / "labels.jpg")
+    with pytest.raises(ExportError, match="nowhere"):
+        result.save(tmp_path / "nowhere" / "labels.png")
+
+
+def test_errors_are_the_documented_ones(segmenter, tmp_path):
+    with pytest.raises(CheckpointError, match="street-small"):
+        Segmenter("street-smal")
+    with pytest.raises(ConfigError, match="balanced"):
+        Segmenter(recipe="balance")
+    with pytest.raises(ConfigError, match="cuda:9"):
+        Segmenter(recipe=SMALL, device="cuda:9")
+    with pytest.raises(TaxonomyError, match="camvid-11"):
+        segmenter.segment(make_pixels(), taxonomy="camvid-12")
+    with pytest.raises(ImageReadError, match=r"none\.png"):
+        segmenter.segment(tmp_path / "none.png")
+    with pytest.raises(ValueError, match="uint8"):
+        segmenter.segment(np.zeros((4, 4)))
