@@ -23,13 +23,14 @@ from os import PathLike, fspath
 class MSegStudioError(Exception):
     """A failure with one line a person can act on: what file, what was expected, what came.
 
-    `path` is the file the message is about, put in front of the message when given.
+    `path` is the file the message is about, put in front of the message when given. Whatever a message quotes from a
+    file or a command line, it stays one line: control characters and stray bytes are shown escaped.
     """
 
     def __init__(self, message: str, *, path: str | PathLike[str] | None = None) -> None:
         self.path = None if path is None else fspath(path)
-        self.reason = message
-        super().__init__(message if self.path is None else f"{printable(self.path)}: {message}")
+        self.reason = printable(message)
+        super().__init__(self.reason if self.path is None else f"{printable(self.path)}: {self.reason}")
 
     @property
     def code(self) -> str:

@@ -12,9 +12,11 @@ import platformdirs
 import yaml
 
 from mseg_studio.errors import ConfigError, nearest
+from mseg_studio.plain_yaml import parse_yaml
 from mseg_studio.storage import write_atomic
 
 _APP = "mseg-studio"
+_KINDS = {str: "text", int: "a whole number", float: "a number", tuple: "a list of texts"}
 
 
 def resource_folder(name: str) -> Path:
@@ -84,11 +86,14 @@ def load_settings() -> AppSettings:
     """The user's settings. Raises ConfigError naming the file and the key that is wrong."""
     path = settings_file()
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        data = path.read_bytes()
     except FileNotFoundError:
         return AppSettings()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot be read as settings: {' '.join(str(error).split())}", path=path) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}", path=path) from error
+    raw = parse_yaml(data, path)
+    if raw is None:
+        return AppSettings()
     if not isinstance(raw, dict):
         raise ConfigError("expected `setting: value` lines", path=path)
     return _from_mapping(raw, path)
@@ -121,7 +126,7 @@ def _from_mapping(raw: dict[str, Any], path: Path) -> AppSettings:
         if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not type(default):
-            raise ConfigError(f"setting {key} is {value!r}, expected {type(default).__name__}", path=path)
+            raise ConfigError(f"setting {key} is {repr(value)[:80]}, expected {_KINDS[type(default)]}", path=path)
         values[key] = value
     try:
         return AppSettings(**values)

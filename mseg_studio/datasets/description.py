@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from mseg_studio.datasets import pairing
 from mseg_studio.datasets.pairing import FolderSplit, ListSplit, Pair, Split
-from mseg_studio.datasets.strict_yaml import load_yaml
 from mseg_studio.errors import ConfigError, DatasetError, TaxonomyError, nearest
 from mseg_studio.labels.label_map import LabelMap, as_ids
 from mseg_studio.media.image import read_image, read_label_ids
+from mseg_studio.plain_yaml import read_yaml
 from mseg_studio.taxonomy.catalog import Catalog, default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Projection
@@ -120,7 +120,7 @@ class DatasetDescription:
 def load_dataset(path: str | Path, *, catalog: Catalog | None = None) -> DatasetDescription:
     """Read a dataset description. Raises ConfigError, one line, naming the file, the key and the nearest valid one."""
     path = Path(path)
-    raw = load_yaml(path)
+    raw = read_yaml(path)
     try:
         return _Parser(path, catalog or default_catalog()).description(raw)
     except (ConfigError, TaxonomyError) as error:
@@ -225,7 +225,8 @@ def _mapping(
     raw: Any, where: str, *, allowed: Collection[str] | None = None, needed: Collection[str] = ()
 ) -> dict[Any, Any]:
     if not isinstance(raw, dict):
-        raise ConfigError(f"{where}: expected `key: value` lines, got {_shown(raw)}")
+        came = "nothing" if raw is None else _shown(raw)
+        raise ConfigError(f"{where}: expected `key: value` lines, got {came}")
     if allowed is not None:
         _check_keys(raw, where, allowed=allowed, needed=needed)
     return raw
@@ -241,7 +242,7 @@ def _check_keys(raw: Mapping[Any, Any], where: str, *, allowed: Collection[str],
 
 
 def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ConfigError(f"{where} is {_shown(value)}, expected text")
     return value
 

@@ -87,8 +87,12 @@ class ListSplit:
             text = self.file.read_text(encoding="utf-8-sig")
         except FileNotFoundError as error:
             raise DatasetError("no such list of images", path=self.file) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(f"cannot be read as a list of images: {error}", path=self.file) from error
+        except OSError as error:
+            raise DatasetError(f"cannot be read: {error.strerror or error}", path=self.file) from error
+        except UnicodeDecodeError as error:
+            raise DatasetError(
+                f"byte {error.start} is not UTF-8, expected a list of images and labels", path=self.file
+            ) from error
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip() and not line.lstrip().startswith("#"):
                 yield number, line.strip()
@@ -105,13 +109,10 @@ def _report(error: DatasetError, missing: list[DatasetError] | None) -> None:
 
 def _by_stem(root: Path, suffix: str | None) -> dict[str, Path]:
     """Files below `root` by their relative path without the suffix. Raises DatasetError without such a folder."""
-    if not root.is_dir():
-        raise DatasetError("no such folder", path=root)
     found: dict[str, Path] = {}
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        for name in sorted(files):
-            path = Path(folder, name)
+    for folder, names in _folders(root):
+        for name in names:
+            path = folder / name
             if is_leftover(path) or not (is_image_path(path) if suffix is None else name.endswith(suffix)):
                 continue
             relative = path.relative_to(root).as_posix()
@@ -120,3 +121,25 @@ def _by_stem(root: Path, suffix: str | None) -> dict[str, Path]:
                 raise DatasetError(f"as well as {found[stem].name}: two files for one label", path=path)
             found[stem] = path
     return found
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """`root` and every folder below it with its files, sorted; links are followed, each folder is visited once.
+
+    Raises DatasetError for a folder that cannot be listed: what is in it would be missing without a word.
+    """
+    if not root.is_dir():
+        raise DatasetError("no such folder", path=root)
+
+    def fail(error: OSError) -> None:
+        raise DatasetError(f"the folder cannot be read: {error.strerror or error}", path=error.filename) from error
+
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, onerror=fail, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield Path(folder), sorted(files)

@@ -1,6 +1,6 @@
 """One taxonomy file: YAML to checked values, with the line of every mistake.
 
-The file is read as YAML nodes and never constructed (yaml_nodes.py): no merge keys, no type guessing (a class may be
+The file is read as YAML nodes and never constructed (plain_yaml.py): no merge keys, no type guessing (a class may be
 called `no`), and duplicate keys are seen.
 """
 
@@ -17,9 +17,9 @@ from typing import cast
 import yaml
 
 from mseg_studio.errors import TaxonomyError, nearest, printable
+from mseg_studio.plain_yaml import compose, yaml_reason
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Links
-from mseg_studio.taxonomy.yaml_nodes import compose
 
 FORMAT = 1
 MAX_BYTES = 4 * 1024 * 1024
@@ -79,7 +79,7 @@ def read_table(path: Path) -> TaxonomyTable:
     try:
         return _table(compose(text), path)
     except yaml.YAMLError as error:
-        raise TaxonomyError(f"is not YAML: {_yaml_reason(error)}", path=path) from error
+        raise TaxonomyError(f"is not YAML: {yaml_reason(error)}", path=path) from error
     except TaxonomyError as error:
         raise TaxonomyError(error.reason, path=path) from error
 
@@ -249,10 +249,3 @@ def _shown(node: yaml.Node | None) -> str:
 
 def _line(node: yaml.Node) -> str:
     return f"line {node.start_mark.line + 1}"
-
-
-def _yaml_reason(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    where = f"line {mark.line + 1}: " if mark is not None else ""
-    return where + printable(" ".join(str(problem).split()))

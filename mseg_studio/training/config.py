@@ -13,6 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from mseg_studio.errors import ConfigError, nearest
+from mseg_studio.plain_yaml import read_yaml
 from mseg_studio.storage import write_atomic
 
 FORMAT = 1
@@ -185,10 +186,7 @@ def is_falling(config: OptimConfig, *, step: int, steps: int) -> bool:
 
 def load_config(path: Path) -> TrainConfig:
     """Read a configuration; paths in it are made absolute. Raises ConfigError naming the file and the key."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot be read: {' '.join(str(error).split())}", path=path) from error
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise ConfigError("expected `key: value` lines", path=path)
     if raw.pop("format", FORMAT) != FORMAT:

@@ -182,6 +182,10 @@ def test_two_images_for_one_label(tmp_path: Path) -> None:
         ("format: 1", "format: [1", "not YAML: line"),
         ("name: tiny", "name: &a tiny\nignore_id: *a", "not YAML: line 4: aliases are not allowed"),
         ("format: 1", "format: !!python/object/apply:os.system [ls]", "not YAML: line"),
+        ("format: 1", "format: !!timestamp abc", "not YAML: line"),
+        ("list: list.txt", 'list: "a\\0b"', r"splits\.listed\.list is 'a.x00b', expected text"),
+        ("format: 1", '"a\\nb": 1', r"unknown key 'a.nb'"),
+        ("7: car", "2026-99-99: car", "'2026-99-99' is no whole number"),
     ],
 )
 def test_mistakes_in_a_description_are_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -75,7 +75,12 @@ def test_a_wrong_value_is_named(change: dict[str, object], message: str) -> None
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("- 1\n", "expected `key: value` lines"), ("a: [", "cannot be read"), ("format: 2\n", "newer MSeg Studio")],
+    [
+        ("- 1\n", "expected `key: value` lines"),
+        ("a: [", "not YAML: line"),
+        ("[" * 9999, "levels of nesting"),
+        ("format: 2\n", "newer MSeg Studio"),
+    ],
 )
 def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "config.yaml"
