@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,8 +41,7 @@ class Recipe:
             raise ConfigError(f"recipe: scales are {self.scales}, expected numbers from 0.05 to 8")
         if self.precision not in ("auto", "float32", "half", "int8"):
             raise ConfigError(f"recipe: precision is '{self.precision}', expected float32, half, int8 or auto")
-        head, _, number = self.device.partition(":")
-        if self.device not in ("auto", "cpu", "cuda", "mps") and not (head == "cuda" and number.isdigit()):
+        if not re.fullmatch("auto|cpu|mps|cuda(:[0-9]{1,3})?", self.device):
             raise ConfigError(f"recipe: device is '{self.device}', expected auto, cpu, cuda, cuda:N or mps")
 
     def resolved(self, *, base_size: int, crop_px: int, precision: Precision) -> Recipe:
