@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from mseg_studio.cli.command import Command, UsageError
-from mseg_studio.errors import TaxonomyError
+from mseg_studio.errors import MSegStudioError, TaxonomyError
+
+_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +34,18 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.screenshot is not None:
         # A picture is made the same on every machine, with or without a screen.
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in _DISPLAYS):
+        raise MSegStudioError("there is no display to open a window on; `mseg-studio segment` works without one")
     from mseg_studio.networks.catalog import UnknownModelError
-    from mseg_studio.ui.app import WindowOptions, run_window
+
+    try:
+        from mseg_studio.ui.app import WindowOptions, run_window
+    except ImportError as error:
+        if "lib" in str(error):
+            raise MSegStudioError(
+                f"Qt misses a system library ({error}); see the README for what to install"
+            ) from error
+        raise
 
     options = WindowOptions(
         path=path,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
@@ -21,6 +25,9 @@ from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.workspaces.segment.notice import Notice
 from mseg_studio.ui.workspaces.segment.results import Choice
 from mseg_studio.ui.workspaces.segment.session import Session
+
+_INTERRUPTED = 130
+_PULSE_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +70,36 @@ def run_window(options: WindowOptions, make_services: Callable[[AppSettings], Se
     # The window is drawn before anything is started: torch takes seconds to load, in its own process.
     QTimer.singleShot(0, lambda: _start(services, window, options, shot))
     try:
-        code = application.exec()
+        with _signals_and_surprises(window):
+            code = application.exec()
     finally:
         close_window(services, theme, window)
     if shot is not None and shot.problem:
         raise MSegStudioError(shot.problem)
     return code
+
+
+@contextlib.contextmanager
+def _signals_and_surprises(window: MainWindow) -> Iterator[None]:
+    """Ctrl-C in the terminal closes the window; an error nobody expected is told in it and printed, and it goes on."""
+
+    def on_surprise(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        traceback.print_exception(kind, error, trace)
+        text = f"Something unexpected went wrong ({kind.__name__}: {error}). The terminal shows where."
+        window.session.notice.emit(Notice(text, "error", "surprise"))
+
+    kept_hook, sys.excepthook = sys.excepthook, on_surprise
+    kept_handler = signal.signal(signal.SIGINT, lambda _number, _frame: QApplication.exit(_INTERRUPTED))
+    # Python looks at signals between its own instructions only, and Qt's loop runs none while nothing happens.
+    pulse = QTimer(window, interval=_PULSE_MS)
+    pulse.timeout.connect(lambda: None)
+    pulse.start()
+    try:
+        yield
+    finally:
+        pulse.stop()
+        signal.signal(signal.SIGINT, kept_handler)
+        sys.excepthook = kept_hook
 
 
 def make_window(services: Services, theme: Theme, settings: AppSettings, options: WindowOptions) -> MainWindow:

@@ -9,6 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QObject, QSettings, Qt
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QAbstractSpinBox,
     QApplication,
     QDockWidget,
@@ -75,7 +76,10 @@ class MainWindow(QMainWindow):
             application.installEventFilter(self)
         if remember:
             self._restore_layout()
-        self.workspace.centre.setFocus()
+        for button in self.findChildren(QAbstractButton):
+            # A click leaves the keys with the canvas; Tab still reaches every button.
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.workspace.canvas.setFocus()
         self._refresh()
 
     # -- building ------------------------------------------------------------------------------------------------
@@ -106,7 +110,7 @@ class MainWindow(QMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, docks["classes"])
         self.splitDockWidget(docks["classes"], docks["pixel"], Qt.Orientation.Vertical)
         self.resizeDocks([docks["files"], docks["classes"]], [240, 330], Qt.Orientation.Horizontal)
-        self.resizeDocks([docks["classes"], docks["pixel"]], [420, 330], Qt.Orientation.Vertical)
+        self.resizeDocks([docks["classes"], docks["pixel"]], [360, 420], Qt.Orientation.Vertical)
         docks["files"].hide()
         return docks
 
@@ -171,8 +175,8 @@ class MainWindow(QMainWindow):
     # -- opening -------------------------------------------------------------------------------------------------
 
     def open_path(self, path: str) -> None:
-        """Open an image, a folder or a video."""
-        self.session.open(path)
+        """Open an image, a folder, a video or `camera:0`."""
+        self.session.open(path if path.startswith("camera:") else str(Path(path).absolute()))
 
     def _open_image(self) -> None:
         suffixes = " ".join(f"*{suffix}" for suffix in sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
@@ -294,7 +298,7 @@ class MainWindow(QMainWindow):
             if not event.isAutoRepeat():
                 canvas.set_bare(pressed)
             return True
-        if event.key() == Qt.Key.Key_Space and (canvas.hasFocus() or canvas.underMouse()):
+        if event.key() == Qt.Key.Key_Space and (canvas.hasFocus() or self.workspace.centre.hasFocus()):
             if not event.isAutoRepeat():
                 canvas.set_pan_key(pressed)
             return True

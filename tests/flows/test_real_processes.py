@@ -11,12 +11,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
 from mseg_studio.settings import AppSettings
 from mseg_studio.ui.app import WindowOptions, close_window, make_window
+from mseg_studio.ui.dialogs.export import ExportDialog
 from mseg_studio.ui.real_services import real_services
 from mseg_studio.ui.theme import Theme
+from mseg_studio.ui.workspaces.segment.results import ItemState
 from tests.ui.conftest import write_picture
 
 pytestmark = pytest.mark.timeout(240)
@@ -108,3 +111,25 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, arguments: list[str], code: 
     assert done.returncode == code, done.stderr
     assert words in done.stderr and "Traceback" not in done.stderr
     assert not shot.exists()
+
+
+def test_a_folder_is_exported_by_the_command_line_behind_the_dialog(
+    qtbot: Any, open_window: Any, tmp_path: Path
+) -> None:
+    place = tmp_path / "drive"
+    place.mkdir()
+    street(place / "a.png")
+    street(place / "b.png")
+    (place / "c.png").write_bytes(b"\x89PNG broken")
+    window = open_window(place)
+    dialog = ExportDialog(window.session, window)
+    dialog.show()
+    dialog.all.setChecked(True)
+    dialog.tick("ids")
+    dialog.folder.setText(str(tmp_path / "out"))
+    qtbot.mouseClick(dialog.write, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dialog._child is None, timeout=120_000)
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.png")) == ["a.png", "b.png"]
+    assert "c.png" in dialog.message.text() and "2 done" in dialog.message.text()
+    assert window.session.state_of(1)[0] is ItemState.EXPORTED
+    dialog.reject()

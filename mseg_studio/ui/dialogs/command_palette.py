@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QPoint, QSize, Qt
 from PySide6.QtGui import QKeyEvent, QKeySequence, QPainter, QPalette
 from PySide6.QtWidgets import (
     QDialog,
@@ -52,8 +52,7 @@ class CommandPalette(QDialog):
         self.field.returnPressed.connect(self._do)
         self.list.itemActivated.connect(lambda _item: self._do())
         self._show("")
-        corner = parent.rect().center() - self.rect().center()
-        self.move(parent.mapToGlobal(corner).x(), parent.mapToGlobal(corner).y() // 2 + 40)
+        self.move(parent.mapToGlobal(QPoint((parent.width() - self.width()) // 2, parent.height() // 8)))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Up and down in the field move the mark in the list."""

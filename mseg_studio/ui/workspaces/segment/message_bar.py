@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.workspaces.segment.notice import Notice
 
 _MOST = 3
+_INFO_MS = 10_000
+"""Good news goes away by itself."""
 
 
 class MessageBar(QWidget):
@@ -31,6 +33,10 @@ class MessageBar(QWidget):
         if notice.text:
             row = _Row(notice, self._theme, self)
             row.closed.clicked.connect(lambda: self._remove(row))
+            if notice.kind == "info":
+                fade = QTimer(row, interval=_INFO_MS, singleShot=True)
+                fade.timeout.connect(lambda: self._remove(row))
+                fade.start()
             self._rows.insert(0, row)
             self._column.insertWidget(0, row)
             for old in self._rows[_MOST:]:

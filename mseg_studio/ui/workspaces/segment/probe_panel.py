@@ -11,7 +11,7 @@ from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.ui.theme import Theme, sized, small_caps_font
 from mseg_studio.ui.widgets import draw_bar, draw_swatch
 
-_LINE = 20
+_LINE = 19
 
 
 class ProbePanel(QWidget):
@@ -64,7 +64,7 @@ class ProbePanel(QWidget):
 
     def sizeHint(self) -> QSize:
         """Both lists of five."""
-        return QSize(280, 330)
+        return QSize(280, 350)
 
     def minimumSizeHint(self) -> QSize:
         """One list of five."""

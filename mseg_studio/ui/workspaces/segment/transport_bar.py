@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
@@ -72,11 +74,20 @@ class TransportBar(QWidget):
         if index < len(self._timestamps_s):
             self.timeline.set_position(index)
             self.time.setText(f"{clock(self._timestamps_s[index])} / {clock(self._timestamps_s[-1])}")
-            self.refresh_done()
+            self._count()
 
     def refresh_done(self) -> None:
-        """Frames got labels or lost them."""
-        done = self.timeline.refresh()
+        """Any frame may have got labels or lost them."""
+        self.timeline.refresh()
+        self._count()
+
+    def refresh_one(self, index: int) -> None:
+        """One frame may have got labels or lost them."""
+        self.timeline.refresh_one(index)
+        self._count()
+
+    def _count(self) -> None:
+        done = self.timeline.done
         self.frame.setText(f"frame {self.timeline.position + 1} / {len(self._timestamps_s)} · {done} done")
 
     def show_playing(self, playing: bool) -> None:
@@ -101,7 +112,7 @@ class Timeline(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._count = 0
-        self._done: list[bool] = []
+        self._done: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._is_done: Callable[[int], bool] = lambda _index: False
         self.position = 0
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -120,11 +131,21 @@ class Timeline(QWidget):
         self.setAccessibleDescription(f"frame {index + 1} of {self._count}")
         self.update()
 
-    def refresh(self) -> int:
-        """Ask again which frames have labels; gives their number."""
-        self._done = [self._is_done(index) for index in range(self._count)]
+    @property
+    def done(self) -> int:
+        """Number of frames that have labels."""
+        return int(self._done.sum())
+
+    def refresh(self) -> None:
+        """Ask again which frames have labels."""
+        self._done = np.fromiter((self._is_done(index) for index in range(self._count)), np.bool_, self._count)
         self.update()
-        return sum(self._done)
+
+    def refresh_one(self, index: int) -> None:
+        """Ask again whether one frame has labels."""
+        if index < self._count:
+            self._done[index] = self._is_done(index)
+            self.update()
 
     def sizeHint(self) -> QSize:
         """As high as a button."""
@@ -143,17 +164,11 @@ class Timeline(QWidget):
             return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         step = track.width() / self._count
-        start = None
-        for index in range(self._count + 1):
-            done = index < self._count and self._done[index]
-            if done and start is None:
-                start = index
-            elif not done and start is not None:
-                painter.setBrush(QColor(tones.accent))
-                painter.drawRect(
-                    QRectF(track.left() + start * step, track.top(), (index - start) * step, track.height())
-                )
-                start = None
+        painter.setBrush(QColor(tones.accent))
+        steps = np.diff(self._done.astype(np.int8), prepend=0, append=0)
+        for start, end in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0), strict=True):
+            left, width = track.left() + float(start) * step, float(end - start) * step
+            painter.drawRect(QRectF(left, track.top(), width, track.height()))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         head = track.left() + (self.position + 0.5) * step
         painter.setBrush(QColor(tones.text))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage, QPixmap
-from PySide6.QtWidgets import QMenu, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QStackedLayout, QVBoxLayout, QWidget
 
 from mseg_studio.inference.events import EngineReady, ProbeReady
 from mseg_studio.media.events import SourceInfo, ThumbnailReady
@@ -200,6 +200,8 @@ class SegmentWorkspace(QObject):
         if source is not None and is_video:
             self.transport.set_video(source.timestamps_s, self.session.has_labels)
         self._stack.setCurrentWidget(self.canvas if source is not None else self.empty)
+        if source is not None and not isinstance(QApplication.focusWidget(), QLineEdit):
+            self.canvas.setFocus()
         self._pinned = None
         self.state_changed.emit()
 
@@ -233,7 +235,7 @@ class SegmentWorkspace(QObject):
         if source is not None and source.items:
             self.files.files.set_state(index, self.session.state_of(index))
         elif source is not None:
-            self.transport.refresh_done()
+            self.transport.refresh_one(index)
         self._refresh_run()
 
     def _on_choice(self) -> None:

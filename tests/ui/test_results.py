@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QObject
+
+from mseg_studio.inference.events import LabelsReady
+from mseg_studio.inference.recipe import preset
+from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.ui.bridges import Prediction
+from mseg_studio.ui.workspaces.segment.batch import BatchRun
+from mseg_studio.ui.workspaces.segment.estimate import Estimate, Estimator, counted, short_duration
+from mseg_studio.ui.workspaces.segment.results import Choice, FrameKey, Result, ResultStore
+from tests.ui.fakes import FINE
+
+CHOICE = Choice("street-small", "balanced", "universal")
+
+
+def prediction(seed: int) -> Prediction:
+    ids = np.random.default_rng(seed).integers(0, 8, (40, 50), np.uint8)
+    labels = LabelMap(ids, FINE)
+    event = LabelsReady(seed, labels, "street-small", {}, 0.1, network_ran=True)
+    return Prediction(event, tuple(labels.counts()), zlib.compress(ids.tobytes(), 1))
+
+
+def test_what_is_kept_comes_back_equal() -> None:
+    store, got = ResultStore(), []
+    key, kept = FrameKey("a.png"), prediction(1)
+    store.put(key, CHOICE, kept)
+    store.recall(QObject(), key, CHOICE, lambda _key, result: got.append(result))
+    result: Result = got[0]
+    assert np.array_equal(result.labels.ids_HW, kept.event.labels.ids_HW)
+    assert result.counts == kept.counts and not result.network_ran
+    assert not store.has(key, Choice("street-small", "fast", "universal"))
+
+
+def test_the_ones_not_looked_at_for_longest_go_first() -> None:
+    size = len(prediction(0).packed)
+    store = ResultStore(budget_bytes=int(3.5 * size))
+    for number in range(3):
+        store.put(FrameKey("v.mp4", number), CHOICE, prediction(number))
+    store.recall(QObject(), FrameKey("v.mp4", 0), CHOICE, lambda _key, _result: None)
+    store.put(FrameKey("v.mp4", 3), CHOICE, prediction(3))
+    assert [store.has(FrameKey("v.mp4", number), CHOICE) for number in range(4)] == [True, False, True, True]
+
+
+def test_a_batch_takes_the_item_on_screen_first_and_forgets_none() -> None:
+    batch, done = BatchRun(5), {1}
+    order = []
+    for prefer in (3, 3, 0, 0, 0):
+        index = batch.next(prefer=prefer, is_done=done.__contains__)
+        if index is None:
+            break
+        if index == 2 and 2 not in order:
+            batch.give_back(index)
+        else:
+            done.add(index)
+        order.append(index)
+    assert order == [3, 0, 2, 2, 4]
+    assert batch.next(prefer=0, is_done=done.__contains__) is None
+    assert batch.summary(1).startswith("4 items segmented") and "1 failed" in batch.summary(1)
+
+
+def test_the_estimate_learns_the_pace_of_this_machine() -> None:
+    estimator = Estimator(lambda _model, recipe, _h, _w: Estimate(9, 18, 1.0 * len(recipe.scales)))
+    assert estimator.estimate("m", "balanced", 1080, 1920).seconds == 1.0
+    estimator.learn("m", "balanced", 1080, 1920, seconds=0.25)
+    assert estimator.estimate("m", "paper", 1080, 1920).seconds == pytest.approx(0.25 * len(preset("paper").scales))
+    assert estimator.estimate("other", "fast", 10, 10).seconds == 1.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.01, "0.1 s"), (1.26, "1.3 s"), (12.4, "12 s"), (185, "3:05 min"), (7800, "2:10 h")]
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert short_duration(seconds) == words
+
+
+def test_numbers_in_words() -> None:
+    words = [counted(1, "crop"), counted(2, "pass"), counted(3, "entry"), counted(20000, "image")]
+    assert words == ["1 crop", "2 passes", "3 entries", "20,000 images"]
