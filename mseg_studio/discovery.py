@@ -14,7 +14,7 @@ def discover(package: str, attribute: str, *, group: str | None = None) -> dict[
     """Objects called `attribute` in the modules of `package`, by their `.name`, in module order.
 
     Modules without the attribute are skipped. `group` adds entry points of other installed packages.
-    Raises ConfigError when two plug-ins carry one name.
+    Raises ConfigError when two plug-ins carry one name, or when that of another package cannot be imported.
     """
     found: dict[str, Any] = {}
     folder = importlib.import_module(package)
@@ -24,7 +24,10 @@ def discover(package: str, attribute: str, *, group: str | None = None) -> dict[
             _add(found, getattr(module, attribute), module.__name__)
     if group is not None:
         for point in importlib.metadata.entry_points(group=group):
-            _add(found, point.load(), point.value)
+            try:
+                _add(found, point.load(), point.value)
+            except (ImportError, AttributeError) as error:
+                raise ConfigError(f"plug-in '{point.value}' of {group} cannot be loaded: {error}") from error
     return found
 
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from mseg_studio import __version__
 from mseg_studio.cli.command import CANCELLED, FAILED, OK, USAGE, Command, UsageError
 from mseg_studio.discovery import discover
-from mseg_studio.errors import ConfigError, MSegStudioError, printable
+from mseg_studio.errors import ConfigError, MSegStudioError, nearest, printable
 from mseg_studio.progress import Cancelled
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code (contracts.md: 0 good, 1 failed, 2 usage, 130 cancelled)."""
-    commands = discover("mseg_studio.cli", "COMMAND", group="mseg_studio.commands")
-    argv = list(sys.argv[1:] if arguments is None else arguments)
-    if not argv or (argv[0] not in commands and argv[0] not in ("-h", "--help", "--version")):
-        argv.insert(0, "gui")  # `mseg-studio photo.jpg` opens the window
+    _print_anything()
     try:
-        return _run(commands, argv)
+        commands = discover("mseg_studio.cli", "COMMAND", group="mseg_studio.commands")
+        return _run(commands, _with_command(list(sys.argv[1:] if arguments is None else arguments), commands))
     except SystemExit as stop:  # argparse ends --help and usage errors this way
         return stop.code if isinstance(stop.code, int) else USAGE
     except (Cancelled, KeyboardInterrupt):
@@ -42,6 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{printable(os.fsdecode(name))}: " if name else ""
         _complain(f"error: {where}{error.strerror or error}")
         return FAILED
+
+
+def _with_command(argv: list[str], commands: Collection[str]) -> list[str]:
+    """`mseg-studio photo.jpg` opens the window. Raises UsageError for a word that is neither a command nor a file."""
+    if argv and (argv[0] in commands or argv[0] in ("-h", "--help", "--version")):
+        return argv
+    if argv and argv[0].isidentifier() and not Path(argv[0]).exists():
+        raise UsageError(f"'{argv[0]}' is neither a command nor a file or folder{nearest(argv[0], commands)}")
+    return ["gui", *argv]
+
+
+def _print_anything() -> None:
+    """A class or file name that the terminal's encoding lacks is shown escaped instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(commands: dict[str, Command], argv: list[str]) -> int:

@@ -76,8 +76,13 @@ def duration(seconds: float) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on a line of stdout."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    """One JSON value on a line of stdout; in ASCII where stdout cannot show it, as with file names of stray bytes."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value)
+    print(text, flush=True)
 
 
 @contextlib.contextmanager

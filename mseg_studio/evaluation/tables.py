@@ -61,8 +61,9 @@ def as_text(report: Report) -> str:
     metrics, recipe = report.metrics, report.recipe
     scales = ", ".join(f"{scale:g}" for scale in recipe["scales"])
     flip = "flip" if recipe["flip"] else "no flip"
+    images = "1 image" if report.images == 1 else f"{report.images} images"
     lines = [
-        f"{report.model['name']} on {report.dataset}, {report.split}: {report.images} images, in {report.taxonomy}",
+        printable(f"{report.model['name']} on {report.dataset}, {report.split}: {images}, in {report.taxonomy}"),
         f"short side {recipe['base_size']} px, crop {recipe['crop_px']} px, scales {scales}, {flip}, "
         f"{recipe['precision']}, {report.device}",
         "",

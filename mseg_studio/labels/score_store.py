@@ -228,7 +228,7 @@ class ScoreStore:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
             # h5py reports broken content as any of these, over several lines.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ImageReadError(f"cannot be read as a score store: {reason}", path=self._path) from error
@@ -259,5 +259,5 @@ def _taxonomy(attributes: Mapping[str, Any], path: Path) -> Taxonomy:
             for row in attributes["classes"]
         )
         return Taxonomy(str(attributes["taxonomy"]), classes, int(attributes["ignore_id"]))
-    except (TaxonomyError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (TaxonomyError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise ImageReadError(f"the score store describes its classes wrongly: {error}", path=path) from error

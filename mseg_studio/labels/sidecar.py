@@ -199,7 +199,7 @@ def parse(values: Any, path: Path) -> Sidecar:
         )
     except KeyError as error:
         raise ConfigError(f"the sidecar has no {error}", path=path) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"the sidecar has a wrong value: {error}", path=path) from error
 
 
@@ -207,7 +207,7 @@ def read_sidecar(path: Path) -> Sidecar:
     """Read a sidecar. Raises ConfigError naming the file; OSError when there is none."""
     try:
         values = json.loads(path.read_bytes())
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, or a number of thousands of digits
         raise ConfigError(f"not JSON: {error}", path=path) from error
     return parse(values, path)
 

@@ -273,6 +273,14 @@ def test_cityscapes_ids_are_the_published_ones(tmp_path: Path) -> None:
         )
 
 
+def test_cityscapes_ids_are_read_in_its_classes_only(tmp_path: Path) -> None:
+    one = exporter("cityscapes-ids")
+    assert one.read is not None
+    one.write(tmp_path / "a.png", make_request())
+    with pytest.raises(ImageReadError, match=r"a\.png: Cityscapes labelIds have no class 'nine' of nine"):
+        one.read(tmp_path / "a.png", make_nine())
+
+
 def test_colours_are_those_of_the_classes(tmp_path: Path) -> None:
     labels = LabelMap(np.array([[0, 1, 4, 255]], np.uint8), STREET)
     for name in ("ids", "colour"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,41 @@ def test_a_broken_line_of_a_list(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("images/0.png labels/0_ids.png\nonly-one\n")
     with pytest.raises(DatasetError, match=r"list\.txt: line 2: expected `image label`"):
         dataset.pairs("listed")
+
+
+def test_a_list_that_is_no_text(tmp_path: Path) -> None:
+    dataset = load(write_dataset(tmp_path))
+    (tmp_path / "list.txt").write_bytes(b"a\xffb c")
+    with pytest.raises(DatasetError, match=r"list\.txt: byte 1 is not UTF-8, expected a list of images"):
+        dataset.pairs("listed")
+    (tmp_path / "list.txt").unlink()
+    (tmp_path / "list.txt").mkdir()
+    with pytest.raises(DatasetError, match=r"list\.txt: cannot be read: Is a directory$"):
+        dataset.pairs("listed")
+
+
+def test_linked_folders_are_part_of_the_tree_and_loops_end(tmp_path: Path) -> None:
+    dataset = load(write_dataset(tmp_path))
+    for kind in ("images", "labels"):
+        (tmp_path / kind / "sub").rename(tmp_path / f"{kind}-elsewhere")
+        (tmp_path / kind / "sub").symlink_to(tmp_path / f"{kind}-elsewhere")
+        (tmp_path / kind / "sub" / "up").symlink_to(tmp_path / kind)
+    assert [p.image.relative_to(tmp_path).as_posix() for p in dataset.pairs("val")] == [
+        "images/0.png",
+        "images/2.png",
+        "images/sub/1.png",
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    dataset = load(write_dataset(tmp_path))
+    (tmp_path / "images" / "sub").chmod(0)
+    try:
+        with pytest.raises(DatasetError, match=r"images/sub: the folder cannot be read: Permission denied"):
+            dataset.pairs("val")
+    finally:
+        (tmp_path / "images" / "sub").chmod(0o700)
 
 
 def test_two_images_for_one_label(tmp_path: Path) -> None:

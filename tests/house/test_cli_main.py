@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import io
+import json
+import sys
+
 import pytest
 
 from mseg_studio.cli import main as cli
 from mseg_studio.cli.command import Command, UsageError
+from mseg_studio.cli.terminal import print_json
 from mseg_studio.errors import ExportError, ImageReadError, printable
 from mseg_studio.progress import Cancelled, Progress
 
@@ -54,6 +60,57 @@ def test_a_defect_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_usage_errors_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(arguments) == 2
     assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("taxonmy", "'taxonmy' is neither a command nor a file or folder; did you mean taxonomy?"),
+        ("evalaute", "'evalaute' is neither a command nor a file or folder; did you mean evaluate?"),
+        ("qqqqqq", "'qqqqqq' is neither a command nor a file or folder; known: "),
+    ],
+)
+def test_a_mistyped_command_is_told(capsys: pytest.CaptureFixture[str], word: str, message: str) -> None:
+    assert cli.main([word, "--json"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"mseg-studio: error: {message}") and err.count("\n") == 1
+
+
+def test_two_plug_ins_of_one_name_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = importlib.metadata.EntryPoint("doctor", "mseg_studio.cli.doctor:COMMAND", "mseg_studio.commands")
+    gone = importlib.metadata.EntryPoint("x", "no_such_package.x:COMMAND", "mseg_studio.commands")
+    for entry, message in (
+        (point, "two plug-ins are called 'doctor'; the second is in mseg_studio.cli.doctor:COMMAND"),
+        (gone, "plug-in 'no_such_package.x:COMMAND' of mseg_studio.commands cannot be loaded: No module named"),
+    ):
+        monkeypatch.setattr(importlib.metadata, "entry_points", lambda group, entry=entry: [entry])
+        assert cli.main(["doctor"]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"mseg-studio: error: {message}") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_names_that_the_terminal_cannot_show(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    def run(_arguments: object) -> int:
+        print("\udcff ü")
+        print_json({"name": "\udcff ü"})
+        return 0
+
+    commands = {"try": Command("try", "a test", lambda parser: None, run)}
+    monkeypatch.setattr(cli, "discover", lambda *_args, **_named: commands)
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, write_through=True))
+    assert cli.main(["try"]) == 0
+    plain, as_json = raw.getvalue().decode(encoding).splitlines()
+    assert plain == ("\\udcff ü" if encoding == "utf-8" else "\\udcff \\xfc")
+    assert json.loads(as_json) == {"name": "\udcff ü"}
+
+
+def test_messages_are_one_line_whatever_they_quote() -> None:
+    error = ImageReadError("class 'a\nb' is \x1b[31mred", path="x\r.png")
+    assert str(error) == "x\\r.png: class 'a\\nb' is \\x1b[31mred"
 
 
 def test_printable_shows_control_characters_and_stray_bytes() -> None:

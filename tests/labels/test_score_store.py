@@ -246,6 +246,8 @@ def change(path: Path, what: str) -> None:
             file.attrs["classes"] = '[{"id": 3, "name": "a", "rgb": [0, 0, 0]}]'
         elif what == "no classes":
             file.attrs["classes"] = "nonsense"
+        elif what == "endless class":
+            file.attrs["classes"] = '[{"id": Infinity, "name": "a", "rgb": [0, 0, 0]}]'
         elif what == "times":
             file.attrs["timestamps_s"] = [0.0]
         elif what == "gone":
@@ -271,6 +273,7 @@ def change(path: Path, what: str) -> None:
         ("newer", "score store of format 2, this version reads 1"),
         ("classes", "class id . is no class"),
         ("no classes", "describes its classes wrongly"),
+        ("endless class", "describes its classes wrongly"),
         ("times", "not as many timestamps"),
         ("gone", "has no /frames/000000/residual"),
         ("shape", "frame 0 of the score store is broken: the residual"),

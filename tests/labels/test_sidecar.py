@@ -93,6 +93,7 @@ def test_what_inference_must_say(key: str) -> None:
     [
         ("", "not JSON"),
         ("[" * 100_000, "not JSON"),
+        ("9" * 5000, "not JSON"),
         ("[]", "not a sidecar"),
         ("{}", "not a sidecar"),
         ('{"format": 2}', "format 2, this version reads 1"),
@@ -110,9 +111,10 @@ def test_broken_sidecars(tmp_path: Path, content: str, message: str) -> None:
 
 def test_a_wrong_value_is_named(tmp_path: Path) -> None:
     values = make_sidecar(SourceStamp("a.jpg")).as_dict()
-    (tmp_path / "a.json").write_text(json.dumps(values | {"width": "wide"}))
-    with pytest.raises(ConfigError, match=r"wrong value: .*wide"):
-        sc.read_sidecar(tmp_path / "a.json")
+    for wrong, message in (("wide", "wide"), (float("inf"), "infinity"), ([1], "list")):
+        (tmp_path / "a.json").write_text(json.dumps(values | {"width": wrong}))
+        with pytest.raises(ConfigError, match=rf"wrong value: .*{message}"):
+            sc.read_sidecar(tmp_path / "a.json")
 
 
 class Done:

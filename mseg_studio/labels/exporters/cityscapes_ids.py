@@ -58,11 +58,13 @@ def _write(path: Path, request: ExportRequest) -> None:
 
 
 def _read(path: Path, taxonomy: Taxonomy) -> LabelMap:
+    if problem := _accepts(taxonomy):
+        raise ImageReadError(problem, path=path)
     stored = read_label_ids(path)
     table = np.full(65536, -1, np.int32)
     table[UNLABELED_ID] = taxonomy.ignore_id
     for info in taxonomy.classes:
-        table[LABEL_IDS.get(info.name, UNLABELED_ID)] = info.id
+        table[LABEL_IDS[info.name]] = info.id
     ids = table[stored]
     if ids.min() < 0:
         raise ImageReadError(f"id {int(stored[ids < 0][0])} is no Cityscapes id of {taxonomy.name}", path=path)
