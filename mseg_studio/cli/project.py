@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
 
 if TYPE_CHECKING:
     from mseg_studio.labels.score_store import ScoreStore
+    from mseg_studio.labels.sidecar import SourceStamp
     from mseg_studio.progress import CancelToken, Progress
     from mseg_studio.taxonomy.projection import Projection
 
@@ -55,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
                             line.show(event)
                         else:
                             line.done()
-                            print_json(event) if arguments.json else print(event["outputs"][0], flush=True)
+                            _tell(event, as_json=arguments.json)
                 done += 1
             except UsageError:
                 raise
@@ -121,11 +122,7 @@ def _project(
     sidecar = sidecars.build(
         projection.target,
         {**attributes, "certified_share": share, "mapping": "projected"},
-        source=sidecars.SourceStamp(
-            str(attributes.get("source", path)),
-            int(attributes.get("source_bytes", -1)),
-            float(attributes.get("source_mtime_s", 0.0)),
-        ),
+        source=_stamp(attributes, path),
         size=size,
         pixels={int(class_id): int(pixels[class_id]) for class_id in np.flatnonzero(pixels)},
         outputs=names,
@@ -140,6 +137,24 @@ def _project(
         "frames": len(store),
         "certified_share": round(share, 6),
     }
+
+
+def _stamp(attributes: Mapping[str, Any], path: Path) -> SourceStamp:
+    """The image or video that the scores were made from, as the store remembers it."""
+    from mseg_studio.labels.sidecar import SourceStamp
+
+    return SourceStamp(
+        str(attributes.get("source", path)),
+        int(attributes.get("source_bytes", -1)),
+        float(attributes.get("source_mtime_s", 0.0)),
+    )
+
+
+def _tell(done: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+    else:
+        print(done["outputs"][0], flush=True)
 
 
 COMMAND = Command(
