@@ -61,6 +61,7 @@ class MainWindow(QMainWindow):
         self.setMinimumSize(900, 560)
         self._services, self._theme, self.settings, self._remember = services, theme, settings, remember
         self.session = session
+        session.setParent(self)  # it ends with the window: late answers of the workers then reach nobody
         self._open_menu = QMenu(self)
         self.workspace = SegmentWorkspace(services, session, theme, self._open_menu, opacity=settings.opacity)
         self.actions_table = Actions(self, theme, self._handlers(), without=self._senseless())

@@ -289,6 +289,20 @@ def test_a_dear_run_waits_for_the_button(open_window: Any, picture: Path, qtbot:
     qtbot.waitUntil(lambda: window.session.result is not None)
 
 
+def test_a_dear_recipe_keeps_the_labels_until_it_has_run(
+    open_window: Any, picture: Path, qtbot: Any, doubles: Doubles
+) -> None:
+    doubles.inference.seconds = doubles.run_seconds = 1.0
+    window = open_window(picture)
+    QTest.mouseClick(window.workspace.controls.recipe_buttons.button("paper"), LEFT)
+    assert any("Press Run: about 6" in text for text in window.workspace.messages.texts)
+    assert window.session.result.choice.recipe == "balanced" and "balanced" in window._status.facts.text()
+    doubles.inference.seconds = 0.0
+    QTest.mouseClick(window.workspace.controls.run_button, LEFT)
+    qtbot.waitUntil(lambda: window.session.result.choice.recipe == "paper")
+    assert window.workspace.messages.texts == ()
+
+
 def test_cancel_frees_the_window_at_once(open_window: Any, picture: Path, qtbot: Any, doubles: Doubles) -> None:
     doubles.inference.seconds = 1.0
     window = open_window()

@@ -259,7 +259,7 @@ class ExportDialog(QDialog):
             return
         path = str(line.get("input", ""))
         if line.get("status") in ("done", "skipped"):
-            self._session.mark_exported_path(path)
+            self._session.mark_exported(path)
         if not self._is_video:
             self.bar.setValue(min(self.bar.maximum(), self.bar.value() + 1))
             self.message.setText(printable(f"{self.bar.value()} / {self.bar.maximum()}  {Path(path).name}"))

@@ -312,7 +312,7 @@ class _ClassDelegate(QStyledItemDelegate):
             painter, QRectF(right - 52, box.top(), 52, box.height()), _percent(row.share), tones.text, right=True
         )
         bar = QRectF(right - 52 - 48, middle - 2.5, 46, 5)
-        draw_bar(painter, bar, row.share, color, QColor(tones.track))
+        draw_bar(painter, bar, row.share, _seen_on(QColor(tones.track), color, tones.dim), QColor(tones.track))
         number = QRectF(bar.left() - 34, box.top(), 26, box.height())
         self._text(painter, number, str(row.info.id), tones.dim, right=True)
         name = QRectF(box.left() + 32, box.top(), number.left() - box.left() - 34, box.height())
@@ -331,6 +331,11 @@ class _ClassDelegate(QStyledItemDelegate):
         side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
         shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(box.width()))
         painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | side, shown)
+
+
+def _seen_on(ground: QColor, color: QColor, instead: str) -> QColor:
+    """The colour of a class where it shows on `ground`, else a plain tone: the swatch beside it has the true colour."""
+    return color if abs(color.lightness() - ground.lightness()) > 24 or color.saturation() > 90 else QColor(instead)
 
 
 def _percent(share: float) -> str:

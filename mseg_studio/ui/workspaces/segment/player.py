@@ -17,7 +17,7 @@ class Player(QObject):
     playing_changed = Signal(bool)
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
+        super().__init__(session)
         self._session = session
         self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._advance)
@@ -42,6 +42,7 @@ class Player(QObject):
         elif source is not None and (len(source.timestamps_s) > 1 or source.kind == "camera"):
             self._playing = True
             self._session.auto_seconds = AUTO_SECONDS if self.with_labels else 0.0
+            self._session.quiet = True
             self.playing_changed.emit(True)
             if source.kind == "camera":
                 self._on_settled()
@@ -57,6 +58,7 @@ class Player(QObject):
         if self._playing:
             self._playing = False
             self._session.auto_seconds = AUTO_SECONDS
+            self._session.quiet = False
             self._timer.stop()
             self.playing_changed.emit(False)
 

@@ -28,8 +28,8 @@ class Reader(QObject):
     thumbnail_failed = Signal(object)
     died = Signal(str)
 
-    def __init__(self, bridge: MediaBridge) -> None:
-        super().__init__()
+    def __init__(self, bridge: MediaBridge, parent: QObject) -> None:
+        super().__init__(parent)
         self._client = bridge.client
         self._opening: int | None = None
         self._frame: int | None = None

@@ -50,8 +50,8 @@ class Runs(QObject):
     came_up = Signal()
     died = Signal(str)
 
-    def __init__(self, bridge: InferenceBridge, predict: Predict, *, device: str) -> None:
-        super().__init__()
+    def __init__(self, bridge: InferenceBridge, predict: Predict, *, device: str, parent: QObject) -> None:
+        super().__init__(parent)
         self._client = bridge.client
         self.device = device
         self.engine: EngineReady | None = None

@@ -14,7 +14,7 @@ from mseg_studio.progress import Progress
 from mseg_studio.ui.bridges import ShownFrame
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.workspaces.segment.batch import BatchRun
-from mseg_studio.ui.workspaces.segment.estimate import Estimate, counted
+from mseg_studio.ui.workspaces.segment.estimate import Estimate, counted, short_duration
 from mseg_studio.ui.workspaces.segment.notice import Kind, Notice
 from mseg_studio.ui.workspaces.segment.reader import Reader
 from mseg_studio.ui.workspaces.segment.results import Choice, FrameKey, ItemState, Result
@@ -45,8 +45,8 @@ class Session(QObject):
 
     def __init__(self, services: Services, choice: Choice, *, device: str = "auto") -> None:
         super().__init__()
-        self.reader = Reader(services.media)
-        self.runs = Runs(services.inference, services.predict, device=device)
+        self.reader = Reader(services.media, self)
+        self.runs = Runs(services.inference, services.predict, device=device, parent=self)
         self.choice = choice
         self.source: SourceInfo | None = None
         self.index = 0
@@ -57,6 +57,8 @@ class Session(QObject):
         self.result: Result | None = None
         self.batch: BatchRun | None = None
         self.auto_seconds = AUTO_SECONDS
+        self.quiet = False
+        """While a video plays, frames pass without a word."""
         self._rows: dict[str, int] = {}
         self._failed: dict[int, str] = {}
         self._exported: set[int] = set()
@@ -124,15 +126,12 @@ class Session(QObject):
         """Whether an item has labels under the present choice."""
         return self.runs.results.has(self.key_of(index), self.choice)
 
-    def mark_exported(self, index: int) -> None:
-        """The labels of an item were written."""
-        self._exported.add(index)
-        self.item_changed.emit(index)
-
-    def mark_exported_path(self, path: str) -> None:
-        """The labels of a file of the list were written."""
-        if path in self._rows:
-            self.mark_exported(self._rows[path])
+    def mark_exported(self, item: int | str) -> None:
+        """The labels of an item, given by its number or path, were written."""
+        index = self._rows.get(item) if isinstance(item, str) else item
+        if index is not None:
+            self._exported.add(index)
+            self.item_changed.emit(index)
 
     # -- choosing and running ------------------------------------------------------------------------------------
 
@@ -271,7 +270,15 @@ class Session(QObject):
         elif self.batch is None and self.runs_by_itself():
             self._segment(self.shown, key)
         elif self.batch is None:
-            self._present(None)
+            self._wait_for_run()
+
+    def _wait_for_run(self) -> None:
+        """A run is too dear to start unasked: say so, and keep labels that another recipe or model gave."""
+        estimate = self.estimate()
+        if estimate is not None and not self.quiet:
+            self._say(f"Press Run: about {short_duration(estimate.seconds)}.", kind="info", about="run")
+        same = self.result is not None and self.result.choice.target == self.choice.target
+        self._present(self.result if same else None)
 
     def _take_recalled(self, key: FrameKey, result: Result) -> None:
         if self.shown is not None and key == self.key_of(self.at) and result.choice == self.choice:
@@ -294,8 +301,6 @@ class Session(QObject):
         self._announce(key)
         if self.batch is None:
             self.progress_changed.emit(Progress(0, 0, "Segmenting"))
-
-    # -- answers of the inference process ------------------------------------------------------------------------
 
     def _on_answered(self, ask: Ask, result: Result) -> None:
         index = self._index_of(ask.key)
@@ -366,8 +371,6 @@ class Session(QObject):
         """Say that nothing is under way, when so."""
         if not self.running and not self.reader.showing and not self.reader.opening:
             self.progress_changed.emit(None)
-
-    # -- small things --------------------------------------------------------------------------------------------
 
     def _forget(self, *, cancel: bool) -> None:
         for ask in self.runs.forget(cancel=cancel):

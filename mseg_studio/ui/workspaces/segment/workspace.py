@@ -40,7 +40,7 @@ class SegmentWorkspace(QObject):
     """Something the window's actions and status bar show."""
 
     def __init__(self, services: Services, session: Session, theme: Theme, open_menu: QMenu, *, opacity: float) -> None:
-        super().__init__()
+        super().__init__(session)
         self._services = services
         self.session = session
         self.player = Player(session)
