@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
+
 from rapidfuzz import fuzz
 
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
@@ -23,32 +26,47 @@ def search(taxonomy: Taxonomy, query: str, limit: int = 20) -> list[ClassInfo]:
     wanted = _plain(query)
     if not wanted:
         return list(taxonomy.classes[:limit])
-    ranked = []
-    for place, info in enumerate(taxonomy.classes):
-        score = max(_score(wanted, _plain(name)) - (1 if n else 0) for n, name in enumerate((info.name, *info.aliases)))
-        if str(info.id) == wanted:
-            score = 1000.0
-        if info.parent is not None and _plain(info.parent).startswith(wanted):
-            score = max(score, 100.5)
-        if score > 0:
-            ranked.append((-score, place, info))
-    return [info for _score_, _place, info in sorted(ranked, key=lambda item: item[:2])[:limit]]
+    found = _best(taxonomy.classes, lambda info: _literal(wanted, info))
+    if len(found) < limit and len(wanted) >= _MIN_LETTERS:
+        # Comparing letter by letter is slow and ranks last anyway.
+        taken = {info.id for info in found}
+        others = [info for info in taxonomy.classes if info.id not in taken]
+        found += _best(others, lambda info: _of_names(wanted, info, _similarity))
+    return found[:limit]
 
 
+def _best(classes: Sequence[ClassInfo], score: Callable[[ClassInfo], float]) -> list[ClassInfo]:
+    """Classes with a score above 0, the highest first, equal ones in order of id."""
+    scored = [(score(info), info) for info in classes]
+    return [info for points, info in sorted(scored, key=lambda item: -item[0]) if points > 0]
+
+
+def _literal(wanted: str, info: ClassInfo) -> float:
+    """Score of a class whose id, name, alias or parent holds the query as it is; 0 for none."""
+    if str(info.id) == wanted:
+        return 1000.0
+    under = info.parent is not None and _plain(info.parent).startswith(wanted)
+    return max(_of_names(wanted, info, _contained), 100.5 if under else 0.0)
+
+
+def _of_names(wanted: str, info: ClassInfo, score: Callable[[str, str], float]) -> float:
+    """The best score of the name and the aliases."""
+    return max(score(wanted, _plain(name)) - (1 if n else 0) for n, name in enumerate((info.name, *info.aliases)))
+
+
+@functools.lru_cache(maxsize=4096)
 def _plain(text: str) -> str:
     return " ".join(text.lower().replace("_", " ").split())
 
 
-def _score(wanted: str, name: str) -> float:
+def _contained(wanted: str, name: str) -> float:
     if name == wanted:
         return 500.0
     if name.startswith(wanted):
         return 400.0 - len(name)
     if any(word.startswith(wanted) for word in name.split()):
         return 300.0 - len(name)
-    if wanted in name:
-        return 200.0 - len(name)
-    return _similarity(wanted, name) if len(wanted) >= _MIN_LETTERS else 0.0
+    return 200.0 - len(name) if wanted in name else 0.0
 
 
 def _similarity(wanted: str, name: str) -> float:

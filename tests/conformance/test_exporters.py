@@ -191,7 +191,7 @@ def test_a_killed_process_leaves_old_or_new_and_no_sidecar_that_lies(tmp_path: P
     folder = tmp_path / "out"
     folder.mkdir()
     moments = random.Random(4)
-    for _ in range(6):
+    for _ in range(4):
         child = subprocess.Popen([sys.executable, "-c", _ENDLESS, folder], stdout=subprocess.PIPE)
         assert child.stdout is not None
         child.stdout.readline()

@@ -92,7 +92,7 @@ def test_earlier_outputs_below_an_input_folder_are_left_out(tmp_path: Path) -> N
         max_size=12,
     )
 )
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_two_inputs_ever_share_a_file(names: set[tuple[str, str, str]]) -> None:
     items = [
         InputItem(Path("in", folder, stem + suffix), Path("in"), suffix == ".mp4")

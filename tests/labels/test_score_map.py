@@ -33,7 +33,7 @@ def dense_labels(projection: Projection, dense: np.ndarray) -> tuple[np.ndarray,
 
 
 @given(scenes(), st.integers(1, 24))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_top_k_sums_to_one_and_descends(scene: tuple[Taxonomy, Projection, np.ndarray], k: int) -> None:
     source, _, dense = scene
     scores = ScoreMap.from_dense(dense, taxonomy=source, k=k)
@@ -47,7 +47,7 @@ def test_top_k_sums_to_one_and_descends(scene: tuple[Taxonomy, Projection, np.nd
 
 
 @given(scenes())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_with_all_classes_the_projection_is_the_dense_argmax(scene: tuple[Taxonomy, Projection, np.ndarray]) -> None:
     source, projection, dense = scene
     scores = ScoreMap.from_dense(dense, taxonomy=source, k=64)
@@ -59,7 +59,7 @@ def test_with_all_classes_the_projection_is_the_dense_argmax(scene: tuple[Taxono
 
 
 @given(scenes(), st.integers(1, 6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_certified_pixels_are_always_right(scene: tuple[Taxonomy, Projection, np.ndarray], k: int) -> None:
     source, projection, dense = scene
     labels, certified = ScoreMap.from_dense(dense, taxonomy=source, k=k).project(projection)

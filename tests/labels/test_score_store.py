@@ -140,16 +140,16 @@ from pathlib import Path
 from mseg_studio.errors import ExportError
 from mseg_studio.labels.score_store import ScoreStoreWriter
 from tests.labels.factories import make_score_map, make_taxonomy
-path, limit = Path(sys.argv[1]), int(sys.argv[2])
-scores = make_score_map(make_taxonomy(), 70, 90)
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-try:
-    with ScoreStoreWriter(path, {"note": "x" * 3000}) as writer:
-        for _ in range(4):
-            writer.append(scores)
-except ExportError as error:
-    print(error)
-    sys.exit(1)
+path, scores = Path(sys.argv[1]), make_score_map(make_taxonomy(), 70, 90)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+for limit in sys.argv[2:]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), hard))
+    try:
+        with ScoreStoreWriter(path, {"note": "x" * 3000}) as writer:
+            for _ in range(4):
+                writer.append(scores)
+    except ExportError as error:
+        print(limit, error, list(path.parent.iterdir()))
 """
 
 
@@ -159,14 +159,11 @@ def test_a_full_disk_at_any_point_is_an_error_and_leaves_nothing(tmp_path: Path)
     write_store(tmp_path / "whole.h5", frames=4)
     whole = (tmp_path / "whole.h5").stat().st_size
     (tmp_path / "whole.h5").unlink()
-    for limit in [0, 1, 100, 2048, *range(5000, whole, whole // 4)]:
-        done = subprocess.run(
-            [sys.executable, "-c", _FULL_DISK, path, str(limit)], capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 1, done.stderr
-        assert done.stdout == f"{path}: cannot be written: file too large\n"
-        assert done.stderr == ""
-        assert list(tmp_path.iterdir()) == []
+    limits = [str(limit) for limit in (0, 1, 100, 2048, *range(5000, whole, whole // 8))]
+    # One process for all: HDF5 has every one of these files to trip over when it exits.
+    done = subprocess.run([sys.executable, "-c", _FULL_DISK, path, *limits], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"{limit} {path}: cannot be written: file too large []" for limit in limits]
 
 
 _ENDLESS = """
@@ -188,7 +185,7 @@ def test_a_killed_writer_leaves_no_half_file(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     whole = 0
     moments = random.Random(1)
-    for attempt in range(6):
+    for attempt in range(8):
         child = subprocess.Popen([sys.executable, "-c", _ENDLESS, path], stdout=subprocess.PIPE)
         assert child.stdout is not None
         child.stdout.readline()
@@ -201,6 +198,8 @@ def test_a_killed_writer_leaves_no_half_file(tmp_path: Path) -> None:
             with ScoreStore(path) as store:
                 assert [scores.k for scores in store] == [3, 3, 3]
         assert all(entry == path or is_leftover(entry) for entry in tmp_path.iterdir())
+        if whole and attempt >= 3:
+            break
     assert whole > 0, "the writer never got to the end"
 
 

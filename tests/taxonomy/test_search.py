@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mseg_studio.settings import resource_folder
@@ -88,6 +88,7 @@ def test_an_empty_query_lists_the_first() -> None:
     assert [info.id for info in search(UNIVERSAL, " ", 3)] == [0, 1, 2]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=12), st.integers(1, 8))
 def test_any_text_is_a_query(query: str, limit: int) -> None:
     found = search(UNIVERSAL, query, limit)
