@@ -34,7 +34,7 @@ from mseg_studio.ui.widgets import draw_bar, draw_swatch
 from mseg_studio.ui.workspaces.segment.results import Result
 
 _ROW = Qt.ItemDataRole.UserRole + 1
-_ROW_PX = 28
+_ROW_PX = 25
 _LIMIT = 60
 """Rows of a search."""
 
