@@ -14,7 +14,17 @@ from mseg_studio.cli.command import OK, Command
 from mseg_studio.cli.terminal import print_json
 from mseg_studio.settings import resource_folder, settings_file, user_folder
 
-_PACKAGES = ("torch", "numpy", "opencv-python-headless", "PySide6-Essentials", "av", "h5py", "safetensors", "pyqtgraph")
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "numba",
+    "opencv-python-headless",
+    "PySide6-Essentials",
+    "av",
+    "h5py",
+    "safetensors",
+    "pyqtgraph",
+)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +46,8 @@ def _run(arguments: argparse.Namespace) -> int:
 def _facts() -> dict[str, dict[str, Any]]:
     import torch
 
+    from mseg_studio.inference.devices import resolve_precision
+
     versions = {"mseg-studio": __version__, "python": platform.python_version()}
     versions |= {name: _version(name) for name in _PACKAGES}
     devices: dict[str, Any] = {"cpu": f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"}
@@ -44,6 +56,7 @@ def _facts() -> dict[str, dict[str, Any]]:
         devices[f"cuda:{index}"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
     if torch.backends.mps.is_available():
         devices["mps"] = "Apple GPU"
+    precisions = (f"{resolve_precision('auto', torch.device(name))} on {name}" for name in devices)
     folders = {
         "resources": str(resource_folder("taxonomies").parent),
         "models": str(user_folder("models")),
@@ -52,7 +65,13 @@ def _facts() -> dict[str, dict[str, Any]]:
         "settings": str(settings_file()),
         "python": sys.executable,
     }
-    return {"versions": versions, "system": {"platform": platform.platform()}, "devices": devices, "folders": folders}
+    return {
+        "versions": versions,
+        "system": {"platform": platform.platform()},
+        "devices": devices,
+        "engines": {"torch": ", ".join(precisions)},
+        "folders": folders,
+    }
 
 
 def _version(package: str) -> str:
@@ -64,7 +83,7 @@ def _version(package: str) -> str:
 
 COMMAND = Command(
     name="doctor",
-    help="versions, devices and folders, for a bug report",
+    help="versions, devices, engines and folders, for a bug report",
     add_arguments=_add_arguments,
     run=_run,
     example="mseg-studio doctor --json",

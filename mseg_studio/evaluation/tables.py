@@ -68,7 +68,7 @@ def as_text(report: Report) -> str:
         f"{recipe['precision']}, {report.device}",
         "",
     ]
-    width = max((len(name) for name in metrics.iou), default=5)
+    width = max(len(name) for name in (*metrics.iou, "allAcc"))
     lines.append(f"{'class':{width}}  {'IoU %':>6}")
     for name, value in sorted(metrics.iou.items(), key=lambda item: (math.isnan(item[1]), -item[1])):
         note = "  absent" if name in metrics.absent else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 
 from mseg_studio.errors import ConfigError, nearest, printable
+from mseg_studio.plain_yaml import parse_yaml
 from mseg_studio.storage import write_atomic
 
 CARD_FILE = "card.yaml"
@@ -24,8 +24,6 @@ NOT_YET_HASHED = "0" * 64
 
 _FORMAT = 1
 _MAX_CARD_BYTES = 128 << 10
-_MAX_BRACKETS = 1000
-"""PyYAML's time grows with the square of open brackets: a hostile card could hold the program up for minutes."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -159,12 +157,15 @@ def read_card(path: Path) -> ModelCard:
     if len(data) > _MAX_CARD_BYTES:
         raise ConfigError(f"is larger than {_MAX_CARD_BYTES >> 10} KiB, that is no model card", path=path)
     try:
-        return card_from_dict(_plain_mapping(data.decode("utf-8")))
+        values = parse_yaml(data, path)
+    except ConfigError as error:
+        raise ConfigError(f"cannot be read as a model card: {error.reason}", path=path) from error
+    try:
+        if not isinstance(values, dict):
+            raise ConfigError("expected `key: value` lines")
+        return card_from_dict(values)
     except ConfigError as error:
         raise ConfigError(error.reason, path=path) from error
-    except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = printable(" ".join(str(error).split()))
-        raise ConfigError(f"cannot be read as a model card: {reason[:300]}", path=path) from error
 
 
 def write_card(path: Path, card: ModelCard) -> None:
@@ -182,8 +183,6 @@ def card_from_dict(values: Mapping[str, Any]) -> ModelCard:
     if number > _FORMAT:
         raise ConfigError(f"written by a newer MSeg Studio (format {number}, this one reads {_FORMAT})")
     _check_keys(values, ModelCard, "")
-    if isinstance(values.get("date"), datetime.date):  # YAML reads an unquoted day as a date
-        values["date"] = values["date"].isoformat()
     classes, metrics = values.get("trained_classes", []), values.get("metrics", [])
     if not isinstance(classes, list) or not isinstance(metrics, list):
         raise ConfigError("trained_classes and metrics must be lists")
@@ -202,37 +201,6 @@ def _check_keys(values: Mapping[str, Any], kind: type[ModelCard] | type[Metric],
     for name, entry in known.items():
         if name not in values and entry.default is MISSING and entry.default_factory is MISSING:
             raise ConfigError(f"{where}{name} is missing")
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases: they let a few lines unfold into gigabytes, and no card needs them."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise ConfigError("uses YAML aliases, which a model card may not")
-        return super().compose_node(parent, index)
-
-
-def _plain_mapping(text: str) -> dict[str, Any]:
-    """The mapping that a YAML text is; a key that appears twice is refused, where YAML would take the last."""
-    if text.count("[") + text.count("{") > _MAX_BRACKETS:
-        raise ConfigError(f"has more than {_MAX_BRACKETS} brackets, that is no model card")
-    loader = _PlainLoader(text)
-    try:
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            raise ConfigError("expected `key: value` lines")
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise ConfigError("expected `key: value` lines with plain keys")
-            if key.value in seen:
-                raise ConfigError(f"key '{printable(key.value[:80])}' appears twice")
-            seen.add(key.value)
-        values: dict[str, Any] = loader.construct_document(node)
-    finally:
-        loader.dispose()
-    return values
 
 
 def _check_texts(owner: ModelCard | Metric, where: str, names: tuple[str, ...]) -> None:
