@@ -146,7 +146,7 @@ class ProbePanel(QWidget):
         bar_left = left + (right - left) * 0.48
         self._text(painter, left, bar_left - 8, y, name, tones.text)
         bar = QRectF(bar_left, y + _LINE / 2 - 2.5, right - 48 - bar_left, 5)
-        draw_bar(painter, bar, share, QColor(color), QColor(tones.track))
+        draw_bar(painter, bar, share if share >= 0.0005 else 0.0, QColor(color), QColor(tones.track))
         painter.setFont(sized(self.font(), 12))
         self._text(painter, right - 44, right, y, f"{share:.3f}", tones.text, to_right=True)
         return y + _LINE
