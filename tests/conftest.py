@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from mseg_studio.inference.openmp import wait_quietly
+
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+wait_quietly()
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 

@@ -13,12 +13,14 @@ from mseg_studio import __version__
 from mseg_studio.cli.command import CANCELLED, FAILED, OK, USAGE, Command, UsageError
 from mseg_studio.discovery import discover
 from mseg_studio.errors import ConfigError, MSegStudioError, nearest, printable
+from mseg_studio.inference.openmp import wait_quietly
 from mseg_studio.progress import Cancelled
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code (contracts.md: 0 good, 1 failed, 2 usage, 130 cancelled)."""
     _print_anything()
+    wait_quietly()
     try:
         commands = discover("mseg_studio.cli", "COMMAND", group="mseg_studio.commands")
         return _run(commands, _with_command(list(sys.argv[1:] if arguments is None else arguments), commands))

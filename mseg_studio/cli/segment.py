@@ -50,9 +50,6 @@ def names_of_outputs(text: str) -> tuple[str, ...]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from mseg_studio.inference.openmp import wait_quietly
-
-    wait_quietly()
     from mseg_studio.inference.batch import segment_to_files
     from mseg_studio.labels.output_layout import plan_outputs
 
