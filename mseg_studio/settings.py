@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ def user_folder(kind: str) -> Path:
     return Path(platformdirs.user_data_dir(_APP, appauthor=False)) / kind
 
 
+def check_device(name: str) -> None:
+    """Raise ConfigError unless `name` is the name of a device; whether it is there is another question."""
+    if not re.fullmatch("auto|cpu|mps|cuda(:[0-9]{1,3})?", name):
+        raise ConfigError(f"device is '{name}', expected auto, cpu, cuda, cuda:N or mps")
+
+
 @dataclass(frozen=True, slots=True)
 class AppSettings:
     """What a person can change; the file holds only what differs from these defaults."""
@@ -75,6 +82,7 @@ class AppSettings:
             raise ConfigError(f"setting opacity is {self.opacity}, expected 0 to 1")
         if self.threads < 0:
             raise ConfigError(f"setting threads is {self.threads}, expected 0 or more")
+        check_device(self.device)
 
 
 def settings_file() -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mseg_studio.cli.command import Command, UsageError
 from mseg_studio.errors import MSegStudioError, TaxonomyError
+from mseg_studio.settings import check_device
 
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
@@ -31,6 +32,8 @@ def _run(arguments: argparse.Namespace) -> int:
     path = arguments.path
     if path is not None and not Path(path).exists() and not path.startswith("camera:"):
         raise UsageError("there is no such file or folder", path=path)
+    if arguments.device is not None:
+        check_device(arguments.device)
     if arguments.screenshot is not None:
         # A picture is made the same on every machine, with or without a screen.
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")

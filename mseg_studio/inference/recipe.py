@@ -6,11 +6,11 @@ import dataclasses
 import hashlib
 import json
 import math
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mseg_studio.errors import ConfigError, nearest
+from mseg_studio.settings import check_device
 
 Precision = Literal["auto", "float32", "half", "int8"]
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -41,8 +41,7 @@ class Recipe:
             raise ConfigError(f"recipe: scales are {self.scales}, expected numbers from 0.05 to 8")
         if self.precision not in ("auto", "float32", "half", "int8"):
             raise ConfigError(f"recipe: precision is '{self.precision}', expected float32, half, int8 or auto")
-        if not re.fullmatch("auto|cpu|mps|cuda(:[0-9]{1,3})?", self.device):
-            raise ConfigError(f"recipe: device is '{self.device}', expected auto, cpu, cuda, cuda:N or mps")
+        check_device(self.device)
 
     def resolved(self, *, base_size: int, crop_px: int, precision: Precision) -> Recipe:
         """This recipe with the model card's sizes and the device's precision where it leaves them open."""

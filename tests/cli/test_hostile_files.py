@@ -47,6 +47,7 @@ def test_datasets(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: b
         (["evaluate", "--dataset", "x", "--scales", "nan"], "scales are (nan,)"),
         (["evaluate", "--dataset", "x", "--crop", "9" * 30], "crop_px is 9"),
         (["evaluate", "--dataset", "x", "--model", "a\n\udcff"], "no model is called 'a\\n\\udcff'"),
+        (["gui", ".", "--device", "cuda:²"], "device is 'cuda:²', expected auto, cpu, cuda"),
         (["taxonomy", "show", "a\n\udcff"], "unknown taxonomy 'a\\n\\udcff'"),
         (["taxonomy", "show", "../../etc/passwd"], "unknown taxonomy '../../etc/passwd'"),
         (["models", "show", "a\n\udcff"], "no model is called 'a\\n\\udcff'"),

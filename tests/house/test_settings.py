@@ -29,6 +29,7 @@ def test_round_trip_writes_only_what_differs() -> None:
         ("opacity: 7", "setting opacity is 7.0, expected 0 to 1"),
         ("threads: true", "setting threads is True, expected a whole number"),
         ("- a", "expected `setting: value` lines"),
+        ("device: tpu", "device is 'tpu', expected auto, cpu, cuda, cuda:N or mps"),
         ("recent: a.png", "setting recent is 'a.png', expected a list of texts"),
         ("theme: ~", "setting theme is None, expected text"),
         ('"a\\nb": 1', "unknown setting 'a\\nb'"),
