@@ -20,14 +20,13 @@ from mseg_studio.errors import ConfigError, DatasetError, TaxonomyError, nearest
 from mseg_studio.labels.label_map import LabelMap, as_ids
 from mseg_studio.media.image import read_image, read_label_ids
 from mseg_studio.plain_yaml import read_yaml
-from mseg_studio.taxonomy.catalog import Catalog, default_catalog
+from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog, default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Projection
 
 FORMAT = 1
 IGNORE = "ignore"
 """Word in `id_map` and `colour_map` for pixels that are not scored."""
-UNIVERSAL = "universal"
 
 _KEYS = ("format", "name", "taxonomy", "ignore_id", "splits", "id_map", "colour_map", "to_universal")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mseg_studio.datasets.description import UNIVERSAL, DatasetDescription
+from mseg_studio.datasets.description import DatasetDescription
 from mseg_studio.errors import TaxonomyError
 from mseg_studio.labels.label_map import LabelMap
-from mseg_studio.taxonomy.catalog import Catalog, default_catalog
+from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog, default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Projection, identity
 
