@@ -94,9 +94,21 @@ def metric_from_evaluation(line: Mapping[str, Any]) -> Metric:
     """A result as `mseg-studio evaluate --json` prints it. Raises ConfigError."""
     try:
         iou = {str(name): round(float(value), 4) for name, value in line["iou"].items()}
-        return Metric(line["dataset"], line["split"], line["recipe"], round(float(line["miou"]), 4), iou)
+        return Metric(line["dataset"], line["split"], _recipe_words(line["recipe"]), round(float(line["miou"]), 4), iou)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"this is no line of `mseg-studio evaluate --json`: {error!r}") from error
+
+
+def _recipe_words(recipe: Any) -> str:
+    """A recipe's fields on one line: `base_size 360, crop_px 361, scales 1.0, flip`; a name stays as it is."""
+    if isinstance(recipe, str):
+        return recipe
+    words = [
+        f"{key} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in recipe.items()
+        if not isinstance(value, bool) and key != "device"
+    ]
+    return ", ".join(words + [key for key, value in recipe.items() if value is True])
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -113,6 +113,12 @@ def test_what_is_missing_is_named(
     assert message in lines[0]
 
 
+def test_a_recipe_becomes_words() -> None:
+    recipe = {"base_size": 360, "crop_px": 361, "scales": [0.5, 1.0], "flip": True, "precision": "half", "device": "x"}
+    line = {"dataset": "d", "split": "s", "recipe": recipe, "miou": 0.5, "iou": {}}
+    assert metric_from_evaluation(line).recipe == "base_size 360, crop_px 361, scales 0.5, 1.0, precision half, flip"
+
+
 @pytest.mark.parametrize("line", [{}, {"dataset": "d", "split": "s", "recipe": "r", "miou": "x", "iou": {}}])
 def test_another_files_line_is_no_result(line: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="evaluate --json"):
