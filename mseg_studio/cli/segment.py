@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, folder of images, or video")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the results")
+    parser.add_argument("--output", required=True, type=folder_name, metavar="DIR", help="folder for the results")
     parser.add_argument("--taxonomy", default="universal", metavar="T", help="output taxonomy (default: universal)")
     parser.add_argument(
         "--save",
@@ -31,6 +31,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redo", action="store_true", help="also what is done already under the same recipe")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, a summary at the end")
     add_recipe_arguments(parser)
+
+
+def folder_name(text: str) -> Path:
+    """A folder for results. An empty word is an unset variable of a script, not the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the folder is empty")
+    return Path(text)
 
 
 def names_of_outputs(text: str) -> tuple[str, ...]:
@@ -50,15 +57,19 @@ def names_of_outputs(text: str) -> tuple[str, ...]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from mseg_studio.errors import ExportError
     from mseg_studio.inference.batch import segment_to_files
     from mseg_studio.labels.output_layout import plan_outputs
 
     recipe, installed = recipe_of(arguments), model_of(arguments)
     report = _Report(as_json=arguments.json)
     with cancel_on_signals() as cancel:
+        items = _input_items(arguments.inputs, report)
         try:
-            items = _input_items(arguments.inputs, report)
             plan = plan_outputs(items, arguments.output)
+        except ExportError as error:  # outputs that would meet, or replace an input: nothing has been written
+            raise UsageError(str(error)) from error
+        try:
             arguments.output.mkdir(parents=True, exist_ok=True)
             if plan:
                 job = _job(installed, recipe, arguments.taxonomy, arguments.save)
@@ -92,9 +103,9 @@ def _input_items(inputs: Sequence[str], report: _Report) -> list[InputItem]:
     from mseg_studio.labels.output_layout import InputItem
     from mseg_studio.media.folder import list_images
 
-    missing = [text for text in inputs if not Path(text).exists()]
+    missing = [text for text in inputs if not text or not Path(text).exists()]
     if missing:
-        raise UsageError(f"{printable(missing[0])}: no such file or folder")
+        raise UsageError(f"{printable(missing[0]) or 'an empty name'}: no such file or folder")
     items = []
     for text in inputs:
         path = Path(text)

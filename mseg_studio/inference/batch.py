@@ -100,7 +100,7 @@ def segment_to_files(
             steps = make(job, item.path, paths, chosen, stamp, cancel)
             done = yield from _shown(steps, item, number if len(plan) > 1 else None, len(plan), clock, worked)
         except MSegStudioError as error:
-            yield ItemBroken(item.path, error)
+            yield ItemBroken(item.path, _named(error, item.path))
         except (OSError, MemoryError) as error:
             reason = getattr(error, "strerror", None) or str(error) or "ran out of memory"
             yield ItemBroken(item.path, MSegStudioError(reason, path=item.path))
@@ -151,8 +151,9 @@ def _segment_video(
     started_s = time.monotonic()
     with open_source(path) as source:
         first = source.frame(_first_readable(source))
+        own_folder = any(name not in (VIDEO, SCORES) for name in names)
         with export_errors(paths.base):
-            paths.base.mkdir(parents=True, exist_ok=True)
+            (paths.base if own_folder else paths.base.parent).mkdir(parents=True, exist_ok=True)
         sidecars.withdraw(paths.sidecar)
         with contextlib.ExitStack() as stack:
             files = _VideoFiles(job, paths, names, stack, fps=source.info.fps, size=(first.width, first.height))
@@ -248,6 +249,11 @@ def _first_readable(source: Source) -> int:
         else:
             return index
     raise problem or VideoReadError("holds no frames", path=source.info.path)
+
+
+def _named(error: MSegStudioError, path: Path) -> MSegStudioError:
+    """`error` as it is when it names a file, else as one about `path`: in a batch, "this image" says too little."""
+    return error if error.path is not None else type(error)(error.reason, path=path)
 
 
 def _stamp(path: Path) -> SourceStamp:

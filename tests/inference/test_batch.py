@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mseg_studio.errors import DeviceMemoryError
 from mseg_studio.inference.batch import (
     ItemBroken,
     ItemDone,
@@ -219,3 +221,22 @@ def test_a_source_streams_and_tells_what_fails(photos):
         events = [event for event in segment_source(make_job(), source.items()) if not isinstance(event, Progress)]
     assert [type(event) for event in events] == [SegmentedFrame, ItemFailed, SegmentedFrame]
     assert events[1].ref.path == photos / "b.png"
+
+
+class Full(Counted):
+    """A predictor without memory."""
+
+    def steps(self, pixels_HW3, *, cancel=None):
+        raise DeviceMemoryError("the scores of this image need more than is free")
+        yield
+
+
+def test_what_does_not_fit_in_memory_is_named(tmp_path):
+    write_rgb_png(tmp_path / "tall.png", make_pixels(40, 30))
+    job = make_job()
+    full = Full(NETWORK, TINY_SPEC, num_classes=CLASSES, recipe=job.predictor.recipe, device="cpu")
+    plan = plan_outputs([InputItem(tmp_path / "tall.png")], tmp_path / "out")
+    [broken] = segment_to_files(dataclasses.replace(job, predictor=full), plan, ["ids"])
+    assert isinstance(broken, ItemBroken)
+    assert isinstance(broken.error, DeviceMemoryError)
+    assert str(broken.error).startswith(f"{tmp_path / 'tall.png'}: the scores of this image")
