@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mseg_studio.cli.command import CANCELLED, FAILED, OK, Command, UsageError
-from mseg_studio.cli.segment import names_of_outputs
+from mseg_studio.cli.segment import folder_name, names_of_outputs
 from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mseg_studio.labels.score_store import ScoreStore
-    from mseg_studio.labels.sidecar import SourceStamp
+    from mseg_studio.labels.sidecar import Sidecar, SourceStamp
     from mseg_studio.progress import CancelToken, Progress
     from mseg_studio.taxonomy.projection import Projection
 
@@ -22,7 +25,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scores", nargs="+", type=Path, metavar="SCORES.h5", help="score store of `segment`")
     parser.add_argument("--taxonomy", required=True, metavar="T", help="output taxonomy")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="folder for the results (default: T in the score store's folder)"
+        "--output",
+        type=folder_name,
+        metavar="DIR",
+        help="folder for the results (default: T in the score store's folder)",
     )
     parser.add_argument(
         "--save", type=names_of_outputs, default=("ids",), metavar="NAME,...", help="ids, colour and other exporters"
@@ -31,7 +37,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from mseg_studio.errors import MSegStudioError, TaxonomyError
+    from mseg_studio.errors import MSegStudioError
     from mseg_studio.labels.score_store import ScoreStore
     from mseg_studio.progress import Progress
 
@@ -41,16 +47,13 @@ def _run(arguments: argparse.Namespace) -> int:
     missing = [path for path in arguments.scores if not path.exists()]
     if missing:
         raise UsageError(f"{missing[0]}: no such file")
+    folders = _folders(arguments.scores, arguments.output, arguments.taxonomy)
     line, done, failed = ProgressLine(), 0, 0
     with cancel_on_signals() as cancel:
-        for path in arguments.scores:
+        for path, folder in folders.items():
             try:
                 with ScoreStore(path) as store:
-                    try:
-                        projection = _projection(store, arguments.taxonomy)
-                    except TaxonomyError as error:
-                        raise UsageError(str(error)) from error
-                    folder = arguments.output or path.parent / arguments.taxonomy
+                    projection = _projection(store, path, arguments.taxonomy)
                     for event in _project(store, path, projection, folder, arguments.save, cancel):
                         if isinstance(event, Progress):
                             line.show(event)
@@ -70,14 +73,37 @@ def _run(arguments: argparse.Namespace) -> int:
     return CANCELLED if cancel.cancelled else FAILED if failed else OK
 
 
-def _projection(store: ScoreStore, taxonomy: str) -> Projection:
-    """From the store's own taxonomy, whether or not this installation knows it, to `taxonomy`."""
+def _folders(stores: Sequence[Path], output: Path | None, taxonomy: str) -> dict[Path, Path]:
+    """The folder for the results of every store. Raises UsageError when two would write the same files."""
+    folders = {path: output or path.parent / taxonomy for path in stores}
+    owner: dict[str, Path] = {}
+    for path, folder in folders.items():
+        key = os.path.normcase(os.path.realpath(folder / path.stem))
+        if key in owner:
+            raise UsageError(f"{folder / path.stem}: {owner[key]} and {path} would both be written here")
+        owner[key] = path
+    return folders
+
+
+def _projection(store: ScoreStore, path: Path, taxonomy: str) -> Projection:
+    """From the store's own taxonomy, whether or not this installation knows it, to `taxonomy`.
+
+    Raises UsageError for a `taxonomy` that cannot be had, ImageReadError for a store in one that is not known here.
+    """
+    from mseg_studio.errors import ImageReadError, TaxonomyError
     from mseg_studio.taxonomy.catalog import default_catalog
     from mseg_studio.taxonomy.projection import identity
 
-    if store.taxonomy.name == taxonomy:
+    source, catalog = store.taxonomy.name, default_catalog()
+    if source == taxonomy:
         return identity(store.taxonomy)
-    return default_catalog().projection(store.taxonomy.name, taxonomy)
+    try:
+        catalog.taxonomy(taxonomy)
+        if source not in catalog.names():
+            raise ImageReadError(f"scores of the taxonomy '{source}', which is not known here", path=path)
+        return catalog.projection(source, taxonomy)
+    except TaxonomyError as error:
+        raise UsageError(str(error)) from error
 
 
 def _project(
@@ -99,10 +125,11 @@ def _project(
 
     is_video = "frames" in store.attributes
     paths = OutputPaths(folder / path.stem, is_video)
+    pixels: np.ndarray[Any, np.dtype[np.int64]] = np.zeros(projection.target.num_channels, np.int64)
+    _sidecar(store, path, projection, names, size=(0, 0), pixels=pixels, share=0.0)  # what it lacks, before any work
     with export_errors(folder):
         (paths.base if is_video else folder).mkdir(parents=True, exist_ok=True)
     sidecars.withdraw(paths.sidecar)
-    pixels: np.ndarray[Any, np.dtype[np.int64]] = np.zeros(projection.target.num_channels, np.int64)
     certified, total, size = 0, 0, (0, 0)
     clock = ProgressClock(len(store), "frames")
     for number, index in enumerate(store.indices):
@@ -118,16 +145,7 @@ def _project(
         certified, total, size = certified + int(certified_HW.sum()), total + certified_HW.size, certified_HW.shape
         yield clock.at(number + 1)
     share = certified / max(1, total)
-    attributes = store.attributes
-    sidecar = sidecars.build(
-        projection.target,
-        {**attributes, "certified_share": share, "mapping": "projected"},
-        source=_stamp(attributes, path),
-        size=size,
-        pixels={int(class_id): int(pixels[class_id]) for class_id in np.flatnonzero(pixels)},
-        outputs=names,
-        timestamps_s=store.timestamps_s if is_video else None,
-    )
+    sidecar = _sidecar(store, path, projection, names, size=size, pixels=pixels, share=share)
     sidecars.write_sidecar(paths.sidecar, sidecar)
     shown = paths.base if is_video else paths.file(exporter(names[0]).suffix)
     yield {
@@ -137,6 +155,34 @@ def _project(
         "frames": len(store),
         "certified_share": round(share, 6),
     }
+
+
+def _sidecar(
+    store: ScoreStore,
+    path: Path,
+    projection: Projection,
+    names: tuple[str, ...],
+    *,
+    size: tuple[int, int],
+    pixels: np.ndarray[Any, np.dtype[np.int64]],
+    share: float,
+) -> Sidecar:
+    """The sidecar of the projected labels. Raises ImageReadError when the store does not tell how it was made."""
+    from mseg_studio.errors import ImageReadError
+    from mseg_studio.labels import sidecar as sidecars
+
+    try:
+        return sidecars.build(
+            projection.target,
+            {**store.attributes, "certified_share": share, "mapping": "projected"},
+            source=_stamp(store.attributes, path),
+            size=size,
+            pixels={class_id: int(count) for class_id, count in enumerate(pixels) if count},
+            outputs=names,
+            timestamps_s=store.timestamps_s if "frames" in store.attributes else None,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ImageReadError(f"the score store does not tell rightly how it was made: {error}", path=path) from error
 
 
 def _stamp(attributes: Mapping[str, Any], path: Path) -> SourceStamp:

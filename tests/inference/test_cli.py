@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import pytest
 
 from mseg_studio.cli.main import main
@@ -87,6 +88,8 @@ def test_a_batch_goes_on_past_a_broken_file_and_ends_with_1(photo, tmp_path, cap
     ("arguments", "words"),
     [
         (["nope.png"], "nope.png: no such file"),
+        ([""], "an empty name: no such file"),
+        (["PHOTO", "PHOTO"], "would both be written here"),
         (["PHOTO", "--model", "street-smal"], "did you mean street-small"),
         (["PHOTO", "--taxonomy", "camvid-12"], "camvid-11?"),
         (["PHOTO", "--save", "ids,colour,overly"], "did you mean overlay"),
@@ -161,3 +164,52 @@ def test_ctrl_c_ends_with_130_and_no_half_written_file(tmp_path):
     names = {path.name for path in out.iterdir()}
     assert all(name.replace(".json", ".png") in names for name in names)
     assert not [name for name in names if name.startswith(".")]
+
+
+def test_an_empty_output_is_not_the_current_folder(photo, capsys, monkeypatch):
+    monkeypatch.chdir(photo.parent)
+    assert main(["segment", str(photo), "--output", "", *FAST]) == 2
+    assert "the name of the folder is empty" in capsys.readouterr().err
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
+
+
+@pytest.fixture
+def scores(photo, tmp_path) -> Path:
+    assert main(["segment", str(photo), "--output", str(tmp_path / "out"), "--save", "scores", *FAST]) == 0
+    return tmp_path / "out" / "photo.h5"
+
+
+def test_project_writes_no_store_over_another(scores, tmp_path, capsys):
+    other = tmp_path / "other" / scores.name
+    other.parent.mkdir()
+    other.write_bytes(scores.read_bytes())
+    target = tmp_path / "camvid"
+    assert main(["project", str(scores), str(other), "--taxonomy", "camvid-11", "--output", str(target)]) == 2
+    assert "would both be written here" in capsys.readouterr().err
+    assert not target.exists()
+    assert main(["project", str(scores), str(other), "--taxonomy", "camvid-11"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "words"),
+    [
+        ("recipe", "[1]", "does not tell rightly how it was made"),
+        ("model", "{}", "does not tell rightly how it was made"),
+        ("source_bytes", "many", "does not tell rightly how it was made"),
+        ("taxonomy", "of-another-house", "'of-another-house', which is not known here"),
+    ],
+)
+def test_project_goes_on_past_a_damaged_store_and_names_it(scores, tmp_path, capsys, attribute, value, words):
+    broken = tmp_path / "broken.h5"
+    broken.write_bytes(scores.read_bytes())
+    with h5py.File(broken, "r+") as file:
+        file.attrs[attribute] = value
+    capsys.readouterr()
+    target = tmp_path / "camvid"
+    arguments = ["project", str(broken), str(scores), "--taxonomy", "camvid-11", "--output", str(target)]
+    assert main(arguments) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith(f"mseg-studio: error: {broken}: ")
+    assert words in told.err
+    assert told.out.splitlines() == [str(target / "photo.png")]
+    assert {path.name for path in target.iterdir()} == {"photo.png", "photo.json"}
