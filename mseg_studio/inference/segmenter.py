@@ -46,6 +46,8 @@ class Segmenter:
         recipe's. Raises CheckpointError (unknown model, damaged weights) and ConfigError (recipe, device).
         """
         chosen = preset(recipe) if isinstance(recipe, str) else recipe
+        if not isinstance(chosen, Recipe):
+            raise TypeError(f"a recipe is fast, balanced, paper or a Recipe, got {recipe!r}")
         if device is not None:
             chosen = dataclasses.replace(chosen, device=device)
         self._model = load_model(model)
@@ -77,7 +79,7 @@ class Segmenter:
         """Segment a picture: a path, or RGB uint8 (H, W, 3).
 
         Raises ImageReadError for a file that cannot be read, TaxonomyError for a taxonomy that the model cannot give,
-        DeviceMemoryError, ValueError for an array that is no RGB picture.
+        DeviceMemoryError, ValueError for an array that is no RGB picture, TypeError for anything else.
         """
         projection = default_catalog().projection(self.taxonomy.name, taxonomy)
         frame = _frame(image)
@@ -85,7 +87,7 @@ class Segmenter:
         return Segmentation(frame, dense.labels(projection), dense, self.taxonomy, self._model.facts(self._predictor))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """One segmented picture. It keeps the dense scores (4 bytes x classes x scaled pixels) as long as it lives."""
 
@@ -96,6 +98,11 @@ class Segmentation:
     model_taxonomy: Taxonomy
     facts: dict[str, Any]
     """How it was made: the keys of the sidecar JSON that inference knows."""
+
+    def __repr__(self) -> str:
+        """One line: a prompt shows it, not every pixel."""
+        model = self.facts["model"]["name"]
+        return f"<Segmentation {self.width} x {self.height} in {self.taxonomy.name} by {model}>"
 
     @property
     def labels(self) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
@@ -159,4 +166,6 @@ def _frame(image: str | PathLike[str] | npt.NDArray[np.uint8] | Frame) -> Frame:
         return image
     if isinstance(image, np.ndarray):
         return Frame(image)
+    if not isinstance(image, str | PathLike):
+        raise TypeError(f"a picture is a path, an RGB array (numpy.asarray makes one) or a Frame, got {image!r}")
     return read_image(Path(image))

@@ -70,3 +70,19 @@ def test_errors_are_the_documented_ones(segmenter, tmp_path):
         segmenter.segment(tmp_path / "none.png")
     with pytest.raises(ValueError, match="uint8"):
         segmenter.segment(np.zeros((4, 4)))
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"photo.png", [[1, 2]]])
+def test_what_is_no_picture_is_told_in_words(segmenter, wrong):
+    with pytest.raises(TypeError, match="a picture is a path, an RGB array"):
+        segmenter.segment(wrong)
+
+
+def test_what_is_no_recipe_is_told_in_words():
+    with pytest.raises(TypeError, match="a recipe is fast, balanced, paper or a Recipe, got 3"):
+        Segmenter("street-small", recipe=3)
+
+
+def test_a_prompt_shows_one_line(segmenter):
+    result = segmenter.segment(make_pixels(60, 80), taxonomy="camvid-11")
+    assert repr(result) == "<Segmentation 80 x 60 in camvid-11 by street-small>"
