@@ -19,6 +19,7 @@ from mseg_studio.progress import Cancelled
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code (contracts.md: 0 good, 1 failed, 2 usage, 130 cancelled)."""
+    _open_closed_streams()
     _print_anything()
     wait_quietly()
     try:
@@ -53,6 +54,17 @@ def _with_command(argv: list[str], commands: Collection[str]) -> list[str]:
     if argv and argv[0].isidentifier() and not Path(argv[0]).exists():
         raise UsageError(f"'{argv[0]}' is neither a command nor a file or folder{nearest(argv[0], commands)}")
     return ["gui", *argv]
+
+
+def _open_closed_streams() -> None:
+    """With stdout or stderr closed at the start (`2>&-`) Python has None there, and a file opened next would be it."""
+    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def _print_anything() -> None:

@@ -41,6 +41,11 @@ class ScoreMap:
     recipe_hash: str = ""
     model_sha256: str = ""
 
+    def __repr__(self) -> str:
+        """One line: the arrays themselves would fill a screen."""
+        height, width, k = self.class_ids_HWk.shape
+        return f"ScoreMap({width} x {height} pixels, {k} most probable classes of {self.taxonomy.name})"
+
     def __post_init__(self) -> None:
         ids, probabilities, residual = self.class_ids_HWk, self.probabilities_HWk, self.residual_HW
         if ids.ndim != 3 or 0 in ids.shape or ids.dtype != self.taxonomy.id_dtype:

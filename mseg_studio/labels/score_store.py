@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -133,8 +134,8 @@ class ScoreStore:
     Raises ImageReadError, one line that names the file, for everything that is not a complete and sound store.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self._path = path = Path(path)
         with self._reading():
             if not path.is_file():
                 raise ImageReadError("no such score store" if not path.exists() else "not a file", path=path)

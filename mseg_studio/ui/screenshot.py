@@ -40,7 +40,9 @@ class Screenshot(QObject):
         session = self._window.session
         if session.shown is None:
             return
-        if session.at != self._frame and session.source is not None and self._frame < session.source.count:
+        if beyond := self._beyond():
+            self._fail(beyond)
+        elif session.at != self._frame and session.source is not None and session.source.count:
             session.go(self._frame)
         elif session.result is None:
             session.run()
@@ -49,6 +51,17 @@ class Screenshot(QObject):
                 self._window.workspace.pin(self._probe)
                 self._probe = None
             self._calm.start()
+
+    def _beyond(self) -> str:
+        """Why the frame or the pixel asked for does not exist, if so. A camera has no count of frames."""
+        session = self._window.session
+        if session.source is not None and session.source.count and self._frame >= session.source.count:
+            return f"{session.source.path}: there is no frame {self._frame}, it has {session.source.count} from 0"
+        if self._probe is not None and session.shown is not None:
+            (x, y), frame = self._probe, session.shown.frame
+            if not (0 <= x < frame.width and 0 <= y < frame.height):
+                return f"there is no pixel {x},{y}: the picture is {frame.width} x {frame.height}"
+        return ""
 
     def _on_notice(self, notice: Notice) -> None:
         if notice.text and notice.kind == "error":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
+import os
+import subprocess
 import sys
 
 import pytest
@@ -120,3 +122,24 @@ def test_printable_shows_control_characters_and_stray_bytes() -> None:
 def test_progress_refuses_negative_counts() -> None:
     with pytest.raises(ValueError, match="negative"):
         Progress(-1, 3)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes streams with a POSIX shell")
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&-", "0<&- 1>&- 2>&-"])
+def test_a_closed_stream_is_no_failure(closed: str) -> None:
+    command = f"'{sys.executable}' -m mseg_studio taxonomy list --json {closed}"
+    assert subprocess.run(["sh", "-c", command], capture_output=True, timeout=60).returncode == 0
+
+
+def test_json_nobody_reads_does_not_stop_the_work() -> None:
+    code = (
+        "import os, sys, time; from mseg_studio.cli.terminal import print_json\n"
+        "for n in range(5): print_json([0] * 20000); time.sleep(0.05)\n"
+        "sys.stderr.write('went on')"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert writer.stdout is not None and writer.stderr is not None
+    writer.stdout.close()
+    with writer.stderr:
+        assert writer.stderr.read() == "went on"
+    assert writer.wait(timeout=60) == 0
