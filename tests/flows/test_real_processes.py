@@ -101,6 +101,8 @@ def test_the_screenshot_command(tmp_path: Path) -> None:
         (["--model", "street-smal"], 2, "street-small"),
         (["--size", "big"], 2, "two numbers"),
         (["broken.png"], 1, "broken.png"),
+        (["whole.png", "--frame", "9"], 1, "there is no frame 9, it has 1"),
+        (["whole.png", "--probe", "9999,2"], 1, "there is no pixel 9999,2"),
     ],
 )
 def test_what_cannot_be_is_one_line(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
