@@ -147,6 +147,7 @@ class _Report:
 
     def tell(self, event: BatchEvent) -> None:
         """Tell about one event of the batch."""
+        from mseg_studio.errors import printable
         from mseg_studio.inference.batch import ItemBroken, ItemDone
         from mseg_studio.progress import Progress
 
@@ -162,6 +163,10 @@ class _Report:
         if isinstance(event, ItemDone):
             self.done += 1
             fields |= {"status": "done", "frames": event.frames, "seconds": round(event.seconds, 3)}
+            if event.notes:
+                fields["notes"] = list(event.notes)
+            for note in event.notes:
+                self.note(f"warning: {printable(str(event.path))}: {note}")
         else:
             self.skipped += 1
             fields |= {"status": "skipped"}

@@ -43,6 +43,8 @@ class ItemDone:
     """The sidecar is the last; of a video the folder of its frames stands for them."""
     frames: int
     seconds: float
+    notes: tuple[str, ...] = ()
+    """What a person should know about the input: it is damaged, frames are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +169,16 @@ def _segment_video(
                     files.write(event)
                 else:
                     files.miss(event)
-            sidecar = files.sidecar(stamp, (first.height, first.width))
+            notes = source.info.notes  # now that all frames were asked for
+            sidecar = files.sidecar(stamp, (first.height, first.width), notes)
             if files.store is not None:
                 files.store.update(sidecar.as_dict())
     sidecars.write_sidecar(paths.sidecar, sidecar)
     if files.missed:
         error = files.missed[0].error
-        raise VideoReadError(f"{len(files.missed)} of {seen} frames are missing: {error.reason}", path=path)
-    return ItemDone(path, (*_files(paths, names), paths.sidecar), seen, time.monotonic() - started_s)
+        noted = f" ({'; '.join(notes)})" if notes else ""
+        raise VideoReadError(f"{len(files.missed)} of {seen} frames are missing: {error.reason}{noted}", path=path)
+    return ItemDone(path, (*_files(paths, names), paths.sidecar), seen, time.monotonic() - started_s, notes)
 
 
 class _VideoFiles:
@@ -223,7 +227,7 @@ class _VideoFiles:
         """Note a frame that could not be read or segmented."""
         self.missed.append(failed)
 
-    def sidecar(self, stamp: SourceStamp, size: tuple[int, int]) -> Sidecar:
+    def sidecar(self, stamp: SourceStamp, size: tuple[int, int], notes: Sequence[str]) -> Sidecar:
         """What to write at the end; `size` is (height, width)."""
         if not self._times_s and self.missed:
             raise self.missed[0].error
@@ -235,6 +239,7 @@ class _VideoFiles:
             pixels={int(class_id): int(self._pixels[class_id]) for class_id in np.flatnonzero(self._pixels)},
             outputs=tuple(self._names),
             timestamps_s=self._times_s,
+            notes=notes,
         )
 
 

@@ -84,6 +84,8 @@ class Sidecar:
     """Number of frames of a video, None for an image."""
     timestamps_s: tuple[float, ...] | None = None
     """Presentation times of a video's frames."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about the source: it is damaged, frames are missing."""
     program_version: str = field(default=__version__)
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,6 +115,8 @@ class Sidecar:
             values["frames"] = self.frames
         if self.timestamps_s is not None:
             values["timestamps_s"] = list(self.timestamps_s)
+        if self.notes:
+            values["notes"] = list(self.notes)
         return values
 
 
@@ -125,6 +129,7 @@ def build(
     pixels: Mapping[int, int] | None = None,
     outputs: Sequence[str] = (),
     timestamps_s: Sequence[float] | None = None,
+    notes: Sequence[str] = (),
 ) -> Sidecar:
     """The sidecar of a label map, or of a video: then its taxonomy, `size` (height, width), `pixels` by class id.
 
@@ -164,6 +169,7 @@ def build(
         outputs=tuple(outputs),
         frames=None if timestamps_s is None else len(timestamps_s),
         timestamps_s=None if timestamps_s is None else tuple(float(t) for t in timestamps_s),
+        notes=tuple(notes),
     )
 
 
@@ -195,6 +201,7 @@ def parse(values: Any, path: Path) -> Sidecar:
             outputs=tuple(str(name) for name in values.get("outputs", ())),
             frames=None if values.get("frames") is None else int(values["frames"]),
             timestamps_s=None if times is None else tuple(float(t) for t in times),
+            notes=tuple(str(note) for note in values.get("notes", ())),
             program_version=str(values["program_version"]),
         )
     except KeyError as error:

@@ -56,15 +56,21 @@ class Video:
         self._ahead: tuple[int, Any] | None = None
         """A frame that came where a missing one was expected."""
         self._latest: Frame | None = None
-        self._notes: dict[str, None] = {}
-        if self._index.damaged:
-            self._notes["the file is damaged: frames may be missing"] = None
+        self._damaged = self._index.damaged
+        self._undecodable: set[int] = set()
+        self._size_changes = False
         self.width, self.height = self._first_size()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know about the file; grows while frames are read."""
-        return tuple(self._notes)
+        notes = []
+        lost = self._lost()
+        if lost:
+            notes.append(lost)
+        if self._size_changes:
+            notes.append("the picture size changes within the file: later frames are resized to the first")
+        return tuple(notes)
 
     def __len__(self) -> int:
         return len(self.timestamps_s)
@@ -90,7 +96,7 @@ class Video:
             return self._latest
         pixels = _upright_rgb(self._decode(index), self.path)
         if pixels.shape[:2] != (self.height, self.width):
-            self._notes["the picture size changes within the file: later frames are resized to the first"] = None
+            self._size_changes = True
             pixels = np.asarray(cv2.resize(pixels, (self.width, self.height)), dtype=np.uint8)
         self._latest = Frame(pixels, FrameRef(self.path, index, self.timestamps_s[index]))
         return self._latest
@@ -126,7 +132,18 @@ class Video:
             if number > index:
                 self._ahead = taken
                 break
+        self._undecodable.add(index)
         raise VideoReadError(f"frame {index} cannot be decoded", path=self.path)
+
+    def _lost(self) -> str:
+        """What is known of frames that were recorded and cannot be read; empty when all are there."""
+        readable = len(self) - len(self._undecodable)
+        expected = max(self._index.expected, len(self))
+        if not self._damaged and expected == readable:
+            return ""
+        words = "damaged" if self._damaged else "incomplete"
+        rest = f", about {expected} expected" if expected > readable else "; some may be missing"
+        return f"{words}; {readable} {'frame' if readable == 1 else 'frames'} could be read{rest}"
 
     def _take(self) -> tuple[int, Any] | None:
         """Number and next frame of the decoder; None at the end."""
@@ -135,7 +152,7 @@ class Video:
             return number, frame
         for frame in self._frames:
             if frame is None:
-                self._notes["the file is damaged: frames may be missing"] = None
+                self._damaged = True
                 continue
             number = self._number(frame)
             if number > self._position:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,6 +25,11 @@ _OPTIONS = {
 }
 _WITH_DURATION = ("mov", "matroska", "avi", "flv", "asf")
 _DEFAULT_FPS = Fraction(25)
+_STEADY_SHARE = 0.95
+"""Of the steps between frames, how many must be alike before a longer one counts as a gap: variable rates have none."""
+_STEADY_COUNT = 16
+_GAP_STEPS = 3
+"""A gap is at least as many steps long: a camera may drop one frame without a fault of the file."""
 # PyAV's logging stays off, its default: with a level set, decoder threads wait for the interpreter to print while
 # closing the file waits for the threads.
 
@@ -43,6 +49,8 @@ class VideoIndex:
     fps: Fraction
     damaged: bool
     """The file ends, or a packet is broken, before its end: there may be fewer frames than were recorded."""
+    expected: int
+    """About how many frames were recorded, where times tell that some are missing; otherwise 0."""
 
 
 def open_container(path: str | PathLike[str]) -> Any:
@@ -78,7 +86,11 @@ def build_index(path: str | PathLike[str]) -> VideoIndex:
         fps = stream.average_rate or stream.guessed_rate or stream.base_rate
         time_base = stream.time_base
         scan = _scan(container, stream)
-        damaged = scan.damaged or scan.end_s < _announced_end_s(container) - max(0.5, 2 / fps if fps else 0.0)
+        announced_end_s = _announced_end_s(container)
+        cut = scan.end_s < announced_end_s - max(0.5, 2 / fps if fps else 0.0)
+        damaged = scan.damaged or cut
+        start_s = (container.start_time or 0) / 1e6
+        announced_s = announced_end_s - start_s if cut else 0.0
         in_doubt = container.format.name == "avi"
     if not scan.times:
         raise VideoReadError("holds no frames", path=path)
@@ -86,12 +98,14 @@ def build_index(path: str | PathLike[str]) -> VideoIndex:
     doubtful = len(known) < len(scan.times) or len(set(known)) < len(known) or time_base is None
     if doubtful or (in_doubt and not _times_increase(path)):
         times_s = [float(time * time_base) for time in sorted(set(scan.decoding_times))] if time_base else []
-        return _index_by_decoding(path, fps=Fraction(fps) if fps else _DEFAULT_FPS, times_s=times_s, damaged=damaged)
+        rate = Fraction(fps) if fps else _DEFAULT_FPS
+        return _index_by_decoding(path, fps=rate, times_s=times_s, damaged=damaged, announced_s=announced_s)
     timestamps_s = tuple(float((time - known[0]) * time_base) for time in known)
     numbers = {time: number for number, time in enumerate(known)}
     keys = tuple(sorted(numbers[key] for key in scan.keys))
     rate = Fraction(fps).limit_denominator(100_000) if fps else _average_rate(timestamps_s)
-    return VideoIndex(tuple(known), keys, scan.keys, timestamps_s, rate, damaged)
+    expected = _expected_count(timestamps_s, announced_s=announced_s)
+    return VideoIndex(tuple(known), keys, scan.keys, timestamps_s, rate, damaged, expected)
 
 
 @dataclass(slots=True)
@@ -147,7 +161,9 @@ def _times_increase(path: str | PathLike[str]) -> bool:
     return all(before < after for before, after in itertools.pairwise(times))
 
 
-def _index_by_decoding(path: str | PathLike[str], *, fps: Fraction, times_s: list[float], damaged: bool) -> VideoIndex:
+def _index_by_decoding(
+    path: str | PathLike[str], *, fps: Fraction, times_s: list[float], damaged: bool, announced_s: float
+) -> VideoIndex:
     """Count the frames of a file that does not say when each is shown (raw streams, AVI with B-frames).
 
     Frames are shown at the times at which packets are decoded, in order, all shifted alike: `times_s`, where there are
@@ -164,8 +180,33 @@ def _index_by_decoding(path: str | PathLike[str], *, fps: Fraction, times_s: lis
         raise VideoReadError("none of its frames can be decoded", path=path)
     if len(times_s) == count:
         timestamps_s = tuple(time_s - times_s[0] for time_s in times_s)
-        return VideoIndex((), (0,), {}, timestamps_s, _average_rate(timestamps_s), damaged)
-    return VideoIndex((), (0,), {}, tuple(float(number / fps) for number in range(count)), fps, damaged)
+        rate = _average_rate(timestamps_s)
+    else:
+        timestamps_s, rate = tuple(float(number / fps) for number in range(count)), fps
+    expected = _expected_count(timestamps_s, announced_s=announced_s)
+    return VideoIndex((), (0,), {}, timestamps_s, rate, damaged, expected)
+
+
+def _expected_count(timestamps_s: tuple[float, ...], *, announced_s: float) -> int:
+    """About how many frames were recorded: see `VideoIndex.expected`.
+
+    `announced_s` is the length that the header of a file that ends too early tells, 0 for all others: those miss frames
+    only where a steady rate has a gap.
+    """
+    steps_s = [after - before for before, after in itertools.pairwise(timestamps_s)]
+    step_s = statistics.median_low(steps_s) if steps_s else 0.0
+    if step_s <= 0:
+        return 0
+    # Matroska rounds times to milliseconds.
+    near_s = max(0.0015, step_s / 10)
+    steady = sum(abs(other_s - step_s) <= near_s for other_s in steps_s) / len(steps_s)
+    mean_s = statistics.fmean(other_s for other_s in steps_s if abs(other_s - step_s) <= near_s)
+    if announced_s > 0:
+        # So few frames may be left, with holes between them, that less has to do for a number that says "about".
+        return round(announced_s / mean_s) if steady >= 0.7 else 0
+    if len(steps_s) < _STEADY_COUNT or steady < _STEADY_SHARE or max(steps_s) < (_GAP_STEPS - 0.5) * step_s:
+        return 0
+    return round(timestamps_s[-1] / mean_s) + 1
 
 
 def _average_rate(timestamps_s: tuple[float, ...]) -> Fraction:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -22,12 +23,14 @@ from mseg_studio.inference.predictor import Predictor
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.labels.output_layout import InputItem, plan_outputs
 from mseg_studio.labels.score_store import ScoreStore
+from mseg_studio.labels.sidecar import read_sidecar
 from mseg_studio.media.image import read_label_ids, write_rgb_png
 from mseg_studio.media.source import open_source
 from mseg_studio.media.video import open_video
 from mseg_studio.media.video_writer import VideoWriter
 from mseg_studio.progress import Cancelled, CancelToken, Progress
 from tests.factories import TINY_SPEC, make_pixels, make_projection, make_taxonomy, tiny_network
+from tests.media.numbered import write_video
 
 CLASSES = 12
 LETTERS = make_taxonomy(num_classes=CLASSES)
@@ -170,6 +173,29 @@ def test_a_truncated_video_gives_what_there_is_and_says_so(film, tmp_path):
     events = run(make_job(), plan_outputs([InputItem(film, is_video=True)], tmp_path / "out"), ("ids", "video"))
     assert [type(event) for event in events] == [ItemBroken]
     assert "film.mp4" in str(events[0].error)
+
+
+def test_a_damaged_video_tells_how_many_frames_are_lost(tmp_path):
+    path = write_video(tmp_path / "drive.mkv", range(30), options={"bf": "0", "g": "6"})
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    [done] = run(make_job(), plan_outputs([InputItem(path, is_video=True)], tmp_path / "out"))
+    assert isinstance(done, ItemDone)
+    assert done.notes == (f"damaged; {done.frames} frames could be read, about 30 expected",)
+    assert read_sidecar(tmp_path / "out/drive.json").notes == done.notes
+
+
+def test_frames_that_cannot_be_decoded_are_told_with_all_that_are_lost(tmp_path):
+    path = write_video(tmp_path / "drive.mp4", range(30), options={"bf": "0", "g": "6"})
+    data = path.read_bytes()
+    start = len(data) // 2 - 100
+    path.write_bytes(data[:start] + random.Random(1).randbytes(200) + data[start + 200 :])
+    [broken] = run(make_job(), plan_outputs([InputItem(path, is_video=True)], tmp_path / "out"))
+    assert isinstance(broken, ItemBroken)
+    [note] = read_sidecar(tmp_path / "out/drive.json").notes
+    assert note.startswith("damaged; ")
+    assert note.endswith(", about 30 expected")
+    assert str(broken.error).endswith(f"({note})")
 
 
 def test_text_named_mp4_is_broken_and_leaves_nothing(tmp_path):

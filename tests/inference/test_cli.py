@@ -15,6 +15,7 @@ from mseg_studio.cli.main import main
 from mseg_studio.media.image import read_label_ids, write_rgb_png
 from mseg_studio.media.video_writer import VideoWriter
 from tests.factories import make_pixels
+from tests.media.numbered import write_video
 
 FAST = ["--recipe", "fast", "--base-size", "48", "--crop", "49", "--device", "cpu"]
 
@@ -138,6 +139,29 @@ def test_a_video_from_scores(tmp_path, capsys):
     assert main(["project", str(out / "film.h5"), "--taxonomy", "camvid-11", "--output", str(tmp_path / "again")]) == 0
     assert len(list((tmp_path / "again/film").glob("*.png"))) == 3
     assert json.loads((tmp_path / "again/film.json").read_text())["frames"] == 3
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_video_that_ends_early_is_segmented_with_a_warning(tmp_path, capsys, as_json):
+    path = write_video(tmp_path / "drive.mkv", range(30), options={"bf": "0", "g": "6"})
+    out = tmp_path / "out"
+    arguments = ["segment", str(path), "--output", str(out), "--save", "ids,scores", *FAST]
+    arguments += ["--json"] if as_json else []
+    assert main(arguments) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert "notes" not in json.loads((out / "drive.json").read_text())
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    assert main([*arguments, "--redo"]) == 0
+    told = capsys.readouterr()
+    sidecar = json.loads((out / "drive.json").read_text())
+    assert 0 < sidecar["frames"] < 28
+    note = f"damaged; {sidecar['frames']} frames could be read, about 30 expected"
+    assert sidecar["notes"] == [note]
+    assert told.err.count("warning") == 1
+    assert f"mseg-studio: warning: {path}: {note}" in told.err
+    if as_json:
+        assert lines(told.out)[0]["notes"] == [note]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

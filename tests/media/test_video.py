@@ -73,6 +73,13 @@ def test_frames_by_number_equal_frames_in_order(tmp_path, name):
 def test_times_of_a_variable_rate_are_kept(tmp_path, name):
     with open_video(make(tmp_path, name)) as video:
         np.testing.assert_allclose(video.timestamps_s, np.array(IRREGULAR_MS) / 1000, atol=1e-6)
+        assert video.notes == ()
+
+
+def test_two_steps_of_different_length_are_no_gap(tmp_path):
+    with open_video(make(tmp_path, "irregular.mkv", options={}, times_ms=[0, 100, 900], count=3)) as video:
+        assert len(video) == 3
+        assert video.notes == ()
 
 
 @pytest.mark.parametrize("name", ["b_frames.mp4", "b_frames.ts", "no_times.avi", "raw.h264", "mpeg2.mpg"])
@@ -139,6 +146,7 @@ def test_colours_are_those_of_opencv(shared):
             np.testing.assert_array_equal(frame.pixels_HW3, bgr[..., ::-1])
             in_order.append(frame.pixels_HW3)
         assert len(in_order) == 34
+        assert video.notes == ()
         for index in random.Random(1).sample(range(34), 34):
             np.testing.assert_array_equal(video.frame(index).pixels_HW3, in_order[index])
     capture.release()
@@ -191,6 +199,52 @@ def test_a_file_that_ends_early_says_so(tmp_path):
     with open_video(path) as video:
         assert len(video) < COUNT
         assert any("damaged" in note for note in video.notes)
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) * 6 // 10]
+
+
+def altered(data: bytes) -> bytes:
+    start = len(data) // 2 - 100
+    return data[:start] + random.Random(1).randbytes(200) + data[start + 200 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "damage"),
+    [
+        ("b_frames.mkv", {}, cut),
+        ("b_frames.mkv", {}, altered),
+        ("vp9.webm", {}, cut),
+        ("vp9.webm", {}, altered),
+        ("b_frames.mp4", {}, altered),
+        # One frame a second makes Matroska begin a new cluster every few frames: the end is found again.
+        ("b_frames.mkv", {"options": {"g": "2", "bf": "0"}, "times_ms": range(0, COUNT * 1000, 1000)}, altered),
+    ],
+)
+def test_lost_frames_are_counted_in_a_note(tmp_path, name, changes, damage):
+    path = make(tmp_path, name, **changes)
+    path.write_bytes(damage(path.read_bytes()))
+    with open_video(path) as video:
+        found = len(list(video.frames()))
+        assert 0 < found < COUNT
+        [note] = video.notes
+    assert note.endswith(f"; {found} frames could be read, about {COUNT} expected")
+
+
+def test_a_gap_in_a_steady_video_is_noted_and_one_dropped_frame_is_not(tmp_path):
+    def without(*numbers: int) -> Path:
+        return make(
+            tmp_path,
+            "b_frames.mkv",
+            options={"bf": "0", "g": "1"},
+            spoil=lambda number, packet: None if number in numbers else packet,
+        )
+
+    with open_video(without(20, 21, 22, 23)) as video:
+        assert video.notes == (f"incomplete; {COUNT - 4} frames could be read, about {COUNT} expected",)
+    with open_video(without(20)) as video:
+        assert video.notes == ()
 
 
 def test_a_change_of_size_keeps_the_first_size(tmp_path):
