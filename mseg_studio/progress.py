@@ -58,3 +58,13 @@ class ProgressClock:
         if 0 < done <= self._total:
             left = (time.monotonic() - self._start_s) / done * (self._total - done)
         return Progress(done, self._total, self._what, left)
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3:05 min` or `2:10 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"

@@ -6,30 +6,15 @@ import numpy as np
 import torch
 
 from mseg_studio.media.frame import Frame
-from mseg_studio.networks.hrnet import HRNet, HRNetConfig, StageConfig
-from mseg_studio.networks.spec import NetworkSpec
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Projection
-
-TINY_CONFIG = HRNetConfig(
-    stage1_blocks=1,
-    stage1_channels=16,
-    stages=(StageConfig(1, 1, (8, 16)), StageConfig(1, 1, (8, 16, 32)), StageConfig(1, 1, (8, 16, 32, 64))),
-)
-
-TINY_SPEC = NetworkSpec(
-    name="hrnet-tiny",
-    build=lambda num_classes: HRNet(TINY_CONFIG, num_classes),
-    logits_stride=4,
-    size_multiple=8,
-    head_weight_key="last_layer.3.weight",
-)
+from tests.goldens.weights import TINY
 
 
 def tiny_network(*, num_classes: int = 194, seed: int = 0) -> torch.nn.Module:
     """The network of the small goldens with random weights, whose logits differ from place to place."""
     generator = torch.Generator().manual_seed(seed)
-    network = TINY_SPEC.build(num_classes)
+    network = TINY.build(num_classes)
     with torch.no_grad():
         for tensor in network.state_dict().values():
             if tensor.ndim == 4:

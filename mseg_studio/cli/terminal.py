@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from mseg_studio.progress import CancelToken, Progress
+from mseg_studio.progress import CancelToken, Progress, duration
 
 _REDRAW_S = 0.1
 
@@ -64,16 +64,6 @@ def describe(progress: Progress) -> str:
     if progress.seconds_left is not None:
         parts.append(f"{duration(progress.seconds_left)} left")
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """`8 s`, `3:05 min` or `2:10 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
 def print_json(value: Any) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mseg_studio.inference.client import InferenceClient
-from mseg_studio.inference.cost import count
+from mseg_studio.inference.cost import count, estimate_seconds
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.media.client import MediaClient
 from mseg_studio.networks.card import ModelCard
@@ -17,10 +17,6 @@ from mseg_studio.taxonomy.search import search
 from mseg_studio.ui.bridges import InferenceBridge, MediaBridge
 from mseg_studio.ui.services import ModelChoice, Services
 from mseg_studio.ui.workspaces.segment.estimate import Estimate, Predict
-
-_PACE = {"hrnet-w18-small": 0.35, "hrnet-w48": 2.8}
-"""Seconds a megapixel through the network on one core of 2024; the first run on this machine corrects it."""
-_PACE_OF_OTHERS = 2.0
 
 
 def real_services(settings: AppSettings) -> Services:
@@ -60,7 +56,8 @@ def _predictor() -> Predict:
         card = cards[name]
         sized = recipe.resolved(base_size=card.base_size, crop_px=card.crop_px, precision="float32")
         cost = count(sized, height, width)
-        return Estimate(cost.crops, cost.passes, cost.megapixels * _PACE.get(card.network, _PACE_OF_OTHERS))
+        seconds = estimate_seconds(cost, card.network, num_classes=card.num_classes)
+        return Estimate(cost.crops, cost.passes, seconds)
 
     return predict
 

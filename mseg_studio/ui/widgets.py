@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from mseg_studio.ui.theme import Tones, small_caps_font
@@ -113,25 +113,6 @@ class FlatBadge(QLabel):
         self.setProperty("state", state)
         self.style().unpolish(self)
         self.style().polish(self)
-
-
-class Bar(QWidget):
-    """A thin horizontal bar of a fraction."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._fraction, self._color, self._track = 0.0, QColor("gray"), QColor("black")
-        self.setFixedHeight(6)
-
-    def show_fraction(self, fraction: float, color: QColor, track: QColor) -> None:
-        """Fill `fraction` (0 to 1)."""
-        self._fraction, self._color, self._track = fraction, color, track
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Track, then the filled part."""
-        painter = QPainter(self)
-        draw_bar(painter, QRectF(self.rect()), self._fraction, self._color, self._track)
 
 
 def draw_bar(painter: QPainter, box: QRectF, fraction: float, color: QColor, track: QColor) -> None:

@@ -29,7 +29,8 @@ from mseg_studio.media.source import open_source
 from mseg_studio.media.video import open_video
 from mseg_studio.media.video_writer import VideoWriter
 from mseg_studio.progress import Cancelled, CancelToken, Progress
-from tests.factories import TINY_SPEC, make_pixels, make_projection, make_taxonomy, tiny_network
+from tests.factories import make_pixels, make_projection, make_taxonomy, tiny_network
+from tests.goldens.weights import TINY
 from tests.media.numbered import write_video
 
 CLASSES = 12
@@ -50,7 +51,7 @@ class Counted(Predictor):
 
 def make_job(*, base_size: int = 33, top_k: int = 0) -> Job:
     recipe = Recipe(base_size=base_size, crop_px=33, flip=False, precision="float32")
-    predictor = Counted(NETWORK, TINY_SPEC, num_classes=CLASSES, recipe=recipe, device="cpu")
+    predictor = Counted(NETWORK, TINY, num_classes=CLASSES, recipe=recipe, device="cpu")
     facts = {
         "model": {"name": "tiny", "network": "hrnet-tiny", "sha256": "0" * 64},
         "recipe": predictor.recipe.as_dict(),
@@ -260,7 +261,7 @@ class Full(Counted):
 def test_what_does_not_fit_in_memory_is_named(tmp_path):
     write_rgb_png(tmp_path / "tall.png", make_pixels(40, 30))
     job = make_job()
-    full = Full(NETWORK, TINY_SPEC, num_classes=CLASSES, recipe=job.predictor.recipe, device="cpu")
+    full = Full(NETWORK, TINY, num_classes=CLASSES, recipe=job.predictor.recipe, device="cpu")
     plan = plan_outputs([InputItem(tmp_path / "tall.png")], tmp_path / "out")
     [broken] = segment_to_files(dataclasses.replace(job, predictor=full), plan, ["ids"])
     assert isinstance(broken, ItemBroken)

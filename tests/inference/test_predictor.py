@@ -16,7 +16,8 @@ from mseg_studio.inference.predictor import Predictor
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.progress import Cancelled, CancelToken
 from mseg_studio.taxonomy.projection import identity
-from tests.factories import TINY_SPEC, make_pixels, make_projection, make_taxonomy, tiny_network
+from tests.factories import make_pixels, make_projection, make_taxonomy, tiny_network
+from tests.goldens.weights import TINY
 
 CLASSES = 19
 LETTERS = make_taxonomy(num_classes=CLASSES)
@@ -25,7 +26,7 @@ RECIPE = Recipe(base_size=48, crop_px=33)
 
 
 def make_predictor(recipe: Recipe = RECIPE, **options) -> Predictor:
-    return Predictor(NETWORK, TINY_SPEC, num_classes=CLASSES, recipe=recipe, device="cpu", **options)
+    return Predictor(NETWORK, TINY, num_classes=CLASSES, recipe=recipe, device="cpu", **options)
 
 
 def published(pixels: np.ndarray, recipe: Recipe, weights: np.ndarray | None = None) -> np.ndarray:
@@ -135,7 +136,7 @@ def test_the_same_network_serves_float32_after_half():
 )
 def test_what_cannot_run_is_refused_when_it_is_made(recipe, error, words):
     with pytest.raises(error, match=words):
-        Predictor(NETWORK, TINY_SPEC, num_classes=CLASSES, recipe=recipe)
+        Predictor(NETWORK, TINY, num_classes=CLASSES, recipe=recipe)
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
@@ -179,7 +180,7 @@ def test_out_of_memory_goes_down_the_ladder_with_the_same_labels(monkeypatch, li
     log: list[tuple[str, int]] = []
     predictor = Predictor(
         NETWORK,
-        TINY_SPEC,
+        TINY,
         num_classes=CLASSES,
         recipe=Recipe(base_size=48, crop_px=33, precision="float32"),
         make_engine=lambda network, device, precision: NarrowEngine(network, device, precision, limit=limit, log=log),
@@ -231,7 +232,7 @@ def test_release_device_leaves_a_predictor_that_works():
 
 
 def test_a_network_with_another_number_of_classes_is_noticed():
-    predictor = Predictor(NETWORK, TINY_SPEC, num_classes=5, recipe=RECIPE, device="cpu")
+    predictor = Predictor(NETWORK, TINY, num_classes=5, recipe=RECIPE, device="cpu")
     with pytest.raises(ValueError, match="gives 19 classes, expected 5"):
         predictor.predict(make_pixels())
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mseg_studio.inference.recipe import Recipe, preset
+from mseg_studio.progress import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,7 @@ def short_duration(seconds: float) -> str:
     """`0.1 s`, `12 s`, `3:05 min`, `2:10 h`."""
     if seconds < 9.95:
         return f"{max(seconds, 0.1):.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+    return duration(seconds)
 
 
 def counted(number: int, noun: str) -> str:
