@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.inference.tiling import Tiling, scaled_size
+from mseg_studio.networks.spec import NetworkSpec
 
 _SECONDS_A_MEGAPIXEL = {"hrnet-w48": 2.7, "hrnet-w18-small": 0.2}
 """Network alone, float32, two cores (performance.md 2)."""
@@ -26,9 +27,23 @@ class Cost:
 
 def count(recipe: Recipe, height: int, width: int) -> Cost:
     """Cost of an image of `height` x `width` pixels. The recipe must be resolved (ValueError)."""
-    crops = sum(Tiling(*size, recipe_crop_px(recipe)).count for size in grid_sizes(recipe, height, width))
-    passes = crops * (2 if recipe.flip else 1)
+    sizes, images = grid_sizes(recipe, height, width), 2 if recipe.flip else 1
+    if recipe.whole:  # the few pixels of padding are left out
+        return Cost(len(sizes), images * len(sizes), images * sum(h * w for h, w in sizes) / 1e6)
+    crops = sum(Tiling(*size, recipe_crop_px(recipe)).count for size in sizes)
+    passes = crops * images
     return Cost(crops=crops, passes=passes, megapixels=passes * recipe_crop_px(recipe) ** 2 / 1e6)
+
+
+def tiling_of(recipe: Recipe, size: tuple[int, int], spec: NetworkSpec) -> Tiling:
+    """The windows over a scaled image of `size` (height, width): of the recipe's crop, or one around all of it.
+
+    A window's crop is (tiling.crop_height_px, tiling.crop_width_px); only without `whole` is it surely square. The
+    recipe must be resolved (ValueError).
+    """
+    if recipe.whole:
+        return Tiling.whole(*size, size_multiple=spec.size_multiple)
+    return Tiling(*size, recipe_crop_px(recipe))
 
 
 def grid_sizes(recipe: Recipe, height: int, width: int) -> tuple[tuple[int, int], ...]:

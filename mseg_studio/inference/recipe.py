@@ -28,6 +28,9 @@ class Recipe:
     """The image is segmented at each of these times base_size; probabilities are averaged."""
     flip: bool = True
     """Average with the mirrored image: on in every published number."""
+    whole: bool = False
+    """The whole scaled image goes through the network at once instead of crop by crop, which the answer of a network
+    trained on crops only approximates; `crop_px` is not used."""
     precision: Precision = "auto"
     """auto is float32 until a device says that half is good for it."""
     device: str = "auto"
@@ -41,6 +44,8 @@ class Recipe:
             raise ConfigError(f"recipe: scales are {self.scales}, expected numbers from 0.05 to 8")
         if self.precision not in ("auto", "float32", "half", "int8"):
             raise ConfigError(f"recipe: precision is '{self.precision}', expected float32, half, int8 or auto")
+        if type(self.whole) is not bool:
+            raise ConfigError(f"recipe: whole is {self.whole!r}, expected true or false")
         check_device(self.device)
 
     def resolved(self, *, base_size: int, crop_px: int, precision: Precision) -> Recipe:
@@ -64,10 +69,13 @@ class Recipe:
         """Plain JSON values."""
         values = dataclasses.asdict(self)
         values["scales"] = list(self.scales)
+        if not self.whole:
+            del values["whole"]  # as it was before there was a choice: results made then stay done
         return values
 
 
 PRESETS = {
+    "live": Recipe(flip=False, whole=True),
     "fast": Recipe(flip=False),
     "balanced": Recipe(),
     "paper": Recipe(scales=PAPER_SCALES),
@@ -75,7 +83,7 @@ PRESETS = {
 
 
 def preset(name: str) -> Recipe:
-    """The recipe called fast, balanced or paper. Raises ConfigError with the nearest name."""
+    """The recipe called live, fast, balanced or paper. Raises ConfigError with the nearest name."""
     if name not in PRESETS:
         raise ConfigError(f"unknown recipe '{name}'{nearest(name, PRESETS)}")
     return PRESETS[name]

@@ -38,67 +38,103 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """Crops of `crop_px` over a grid of `height` x `width`: stride ceil(2/3 crop), the last one pulled back flush."""
+    """Crops over a grid of `height` x `width`: stride ceil(2/3 crop), the last one pulled back flush.
+
+    A side shorter than the crop is padded on both ends. Published crops are square: `Tiling(360, 640, 473)`.
+    """
 
     height: int
     width: int
-    crop_px: int
+    crop_height_px: int
+    crop_width_px: int = 0
+    """0: as wide as high."""
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width, self.crop_px) < 1:
-            raise ValueError(f"sizes are at least 1, got {self.height} x {self.width} and crop {self.crop_px}")
+        if self.crop_width_px == 0:
+            object.__setattr__(self, "crop_width_px", self.crop_height_px)
+        if min(self.height, self.width, self.crop_height_px, self.crop_width_px) < 1:
+            crop = f"{self.crop_height_px} x {self.crop_width_px}"
+            raise ValueError(f"sizes are at least 1, got {self.height} x {self.width} and crop {crop}")
+
+    @classmethod
+    def whole(cls, height: int, width: int, *, size_multiple: int) -> Tiling:
+        """One window around all of the grid: its sides are the next that a network takes, (side - 1) % multiple == 0.
+
+        The few pixels of padding are shared by both ends of a side, as those of a crop are: border pixels then see the
+        same surroundings in both modes.
+        """
+        return cls(height, width, _network_side(height, size_multiple), _network_side(width, size_multiple))
+
+    @property
+    def crop_px(self) -> int:
+        """Side of a square crop. Raises ValueError for another shape."""
+        if self.crop_height_px != self.crop_width_px:
+            raise ValueError(f"the crop is {self.crop_height_px} x {self.crop_width_px}, not square")
+        return self.crop_height_px
 
     @property
     def stride_px(self) -> int:
-        """Distance of one window to the next."""
-        return math.ceil(self.crop_px * 2 / 3)
+        """Distance of one window to the next; the crop must be square (ValueError)."""
+        return _stride(self.crop_px)
 
     @property
     def pad_top(self) -> int:
         """Rows of padding above the image: half of what a crop lacks, rounded down."""
-        return max(self.crop_px - self.height, 0) // 2
+        return max(self.crop_height_px - self.height, 0) // 2
 
     @property
     def pad_left(self) -> int:
         """Columns of padding left of the image."""
-        return max(self.crop_px - self.width, 0) // 2
+        return max(self.crop_width_px - self.width, 0) // 2
 
     @property
     def count(self) -> int:
         """Number of windows."""
-        return len(self._starts(self.height)) * len(self._starts(self.width))
+        return len(_starts(self.height, self.crop_height_px)) * len(_starts(self.width, self.crop_width_px))
 
     def windows(self) -> tuple[Window, ...]:
         """All windows, row by row."""
-        rows = [start - self.pad_top for start in self._starts(self.height)]
-        columns = [start - self.pad_left for start in self._starts(self.width)]
+        rows = [start - self.pad_top for start in _starts(self.height, self.crop_height_px)]
+        columns = [start - self.pad_left for start in _starts(self.width, self.crop_width_px)]
         return tuple(
             Window(
                 top=top,
                 left=left,
                 row_start=max(top, 0),
-                row_stop=min(top + self.crop_px, self.height),
+                row_stop=min(top + self.crop_height_px, self.height),
                 column_start=max(left, 0),
-                column_stop=min(left + self.crop_px, self.width),
+                column_stop=min(left + self.crop_width_px, self.width),
             )
             for top, left in itertools.product(rows, columns)
         )
 
     def visits(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """How many windows cover each row (height,) and each column (width,): their product is a pixel's count."""
-        return self._visits(self.height, self.pad_top), self._visits(self.width, self.pad_left)
+        rows = _visits(self.height, self.crop_height_px, self.pad_top)
+        return rows, _visits(self.width, self.crop_width_px, self.pad_left)
 
-    def _starts(self, side: int) -> tuple[int, ...]:
-        """First pixels of the windows along one side of the padded grid."""
-        padded = max(side, self.crop_px)
-        number = math.ceil((padded - self.crop_px) / self.stride_px) + 1
-        return tuple(min(index * self.stride_px, padded - self.crop_px) for index in range(number))
 
-    def _visits(self, side: int, pad: int) -> npt.NDArray[np.int32]:
-        counts = np.zeros(max(side, self.crop_px), np.int32)
-        for start in self._starts(side):
-            counts[start : start + self.crop_px] += 1
-        return counts[pad : pad + side]
+def _stride(crop_px: int) -> int:
+    return math.ceil(crop_px * 2 / 3)
+
+
+def _starts(side: int, crop_px: int) -> tuple[int, ...]:
+    """First pixels of the windows along one side of the padded grid."""
+    padded = max(side, crop_px)
+    number = math.ceil((padded - crop_px) / _stride(crop_px)) + 1
+    return tuple(min(index * _stride(crop_px), padded - crop_px) for index in range(number))
+
+
+def _visits(side: int, crop_px: int, pad: int) -> npt.NDArray[np.int32]:
+    counts = np.zeros(max(side, crop_px), np.int32)
+    for start in _starts(side, crop_px):
+        counts[start : start + crop_px] += 1
+    return counts[pad : pad + side]
+
+
+def _network_side(side: int, size_multiple: int) -> int:
+    """The smallest side of at least `side` pixels that a network takes (`NetworkSpec.check_crop`)."""
+    return max(2, math.ceil((side - 1) / size_multiple)) * size_multiple + 1
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mseg_studio.inference.tiling import Tiling, corner_taps, half_pixel_taps, scaled_size
+from tests.goldens.weights import TINY
 
 sides = st.integers(1, 400)
 crops = st.integers(16, 160)
@@ -66,6 +69,31 @@ def test_windows_stay_inside_and_the_last_is_flush(side, crop):
         assert tiling.count == 1
         assert last.top == -((crop - side) // 2)
         assert (last.row_start, last.row_stop) == (0, side)
+
+
+@given(sides, sides, st.sampled_from([8, 32]))
+def test_a_whole_image_is_one_window_of_a_size_that_networks_take(height, width, size_multiple):
+    tiling = Tiling.whole(height, width, size_multiple=size_multiple)
+    [window] = tiling.windows()
+    assert (window.row_start, window.row_stop, window.column_start, window.column_stop) == (0, height, 0, width)
+    spec = dataclasses.replace(TINY, size_multiple=size_multiple)
+    for side, crop, start in (
+        (height, tiling.crop_height_px, window.top),
+        (width, tiling.crop_width_px, window.left),
+    ):
+        spec.check_crop(crop)
+        assert crop - side < size_multiple or crop == 2 * size_multiple + 1
+        assert start == -((crop - side) // 2)
+    assert all((visits == 1).all() for visits in tiling.visits())
+
+
+def test_rectangular_crops_go_each_side_by_its_own_stride():
+    tiling = Tiling(100, 100, 40, 70)
+    square, wide = Tiling(100, 100, 40), Tiling(100, 100, 70)
+    assert {window.top for window in tiling.windows()} == {window.top for window in square.windows()}
+    assert {window.left for window in tiling.windows()} == {window.left for window in wide.windows()}
+    with pytest.raises(ValueError, match="not square"):
+        assert tiling.crop_px
 
 
 @given(st.integers(1, 60), st.integers(1, 90))

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from mseg_studio.errors import ConfigError
+from mseg_studio.inference.recipe import Recipe, from_dict, preset
+
+SIZED = Recipe(base_size=360, crop_px=473, precision="float32")
+
+
+def test_the_hash_of_a_sliding_window_is_that_of_results_made_before_whole_images_were_possible():
+    assert SIZED.hash == "a35398e967d40c35bddb61c3c07c311b12522d0acd196e3aff5d68dea5341cde"
+    assert "whole" not in SIZED.as_dict()
+
+
+def test_a_whole_image_is_another_answer():
+    whole = dataclasses.replace(SIZED, whole=True)
+    assert whole.hash != SIZED.hash
+    assert from_dict(whole.as_dict()) == whole
+    assert from_dict(SIZED.as_dict()) == SIZED
+
+
+def test_live_is_one_pass():
+    live = preset("live")
+    assert (live.whole, live.flip, live.scales) == (True, False, (1.0,))
+
+
+def test_whole_is_yes_or_no():
+    with pytest.raises(ConfigError, match="whole is 1, expected true or false"):
+        from_dict({"whole": 1})
