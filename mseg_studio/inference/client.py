@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,9 @@ from mseg_studio.inference.events import (
     SegmentProgress,
 )
 from mseg_studio.inference.recipe import Recipe
+from mseg_studio.labels import readout as readouts
 from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.labels.readout import PLAIN, Readout
 from mseg_studio.media.frame import Frame
 from mseg_studio.progress import Progress
 from mseg_studio.taxonomy.catalog import default_catalog
@@ -39,13 +42,15 @@ class _Run:
     model: str
     recipe: Recipe
     target: str
+    readout: Readout
 
 
 @dataclass(frozen=True, slots=True)
 class _Switch:
-    """A frame that is asked for in another taxonomy."""
+    """A frame whose scores are to be read in another way."""
 
     target: str
+    readout: Readout
     of: int
 
 
@@ -83,23 +88,25 @@ class InferenceClient:
         self._started_s = time.monotonic()
         self._worker.start()
 
-    def segment(self, frame: Frame, *, model: str, recipe: Recipe, target: str) -> int:
-        """Segment `frame` and give its labels in taxonomy `target`. Returns the generation of the answer."""
-        with self._lock:
-            return self._submit_run(frame, model, recipe, target)
+    def segment(self, frame: Frame, *, model: str, recipe: Recipe, target: str, readout: Readout = PLAIN) -> int:
+        """Segment `frame` and give its labels in taxonomy `target`, read as `readout` says.
 
-    def project(self, target: str) -> int:
-        """The newest frame in another taxonomy, without a run of the network. Returns the generation of the answer.
+        Returns the generation of the answer.
+        """
+        with self._lock:
+            return self._submit_run(frame, model, recipe, target, readout)
+
+    def project(self, target: str, *, readout: Readout = PLAIN) -> int:
+        """The newest frame in another taxonomy or readout, without a run of the network. Returns the generation.
 
         While a frame is being segmented this means that frame. Should the process have lost the scores meanwhile, the
         frame is segmented again; before any `segment` the answer is InferenceFailed.
         """
         with self._lock:
             of = max(self._runs, default=self._done.request_id if self._done else 0)
-            request_id = self._worker.submit(
-                "project", {"target": target, "of": of}, lane="project", overtake=True, priority=1
-            )
-            self._switches[request_id] = _Switch(target, of)
+            fields = {"target": target, "readout": readout.as_dict(), "of": of}
+            request_id = self._worker.submit("project", fields, lane="project", overtake=True, priority=1)
+            self._switches[request_id] = _Switch(target, readout, of)
             return request_id
 
     def probe(self, x: int, y: int, *, target: str | None = None) -> int:
@@ -141,17 +148,17 @@ class InferenceClient:
         """End the process and the client's thread; nothing is told any more."""
         self._worker.close()
 
-    def _submit_run(self, frame: Frame, model: str, recipe: Recipe, target: str) -> int:
+    def _submit_run(self, frame: Frame, model: str, recipe: Recipe, target: str, readout: Readout) -> int:
         key = "" if frame.ref is None else f"{frame.ref.path}#{frame.ref.index}"
         request_id = self._worker.submit(
             "segment",
-            {"model": model, "recipe": recipe.as_dict(), "target": target},
+            {"model": model, "recipe": recipe.as_dict(), "target": target, "readout": readout.as_dict()},
             arrays={"pixels": frame.pixels_HW3},
             lane="segment",
             overtake=True,
             input_key=key,
         )
-        self._runs[request_id] = _Run(request_id, frame, model, recipe, target)
+        self._runs[request_id] = _Run(request_id, frame, model, recipe, target, readout)
         return request_id
 
     # -- in the worker client's thread ---------------------------------------------------------------------------
@@ -183,7 +190,7 @@ class InferenceClient:
             if run is not None:
                 self._done = run
             elif switch is not None and self._done is not None and self._done.request_id == switch.of:
-                self._done = _retargeted(self._done, switch.target)
+                self._done = dataclasses.replace(self._done, target=switch.target, readout=switch.readout)
         if run is not None or switch is not None:
             self._on_event(_labels(generation, reply))
         elif probed:
@@ -211,7 +218,7 @@ class InferenceClient:
         done = self._done
         if done is None or done.request_id != switch.of or self._runs:
             return False
-        request_id = self._submit_run(done.frame, done.model, done.recipe, switch.target)
+        request_id = self._submit_run(done.frame, done.model, done.recipe, switch.target, switch.readout)
         self._renamed[request_id] = generation
         return True
 
@@ -219,10 +226,6 @@ class InferenceClient:
         self._started_s = time.monotonic() + (death.restart_in_s or 0.0)
         if not death.deliberate:
             self._on_event(InferenceDied(death.message, death.restart_in_s or 0.0))
-
-
-def _retargeted(run: _Run, target: str) -> _Run:
-    return _Run(run.request_id, run.frame, run.model, run.recipe, target)
 
 
 def _progress(fields: Mapping[str, Any]) -> Progress:
@@ -239,6 +242,8 @@ def _labels(generation: int, reply: Reply) -> LabelsReady:
         sidecar=dict(fields["sidecar"]),
         seconds=float(fields["seconds"]),
         network_ran=bool(fields["network_ran"]),
+        readout=readouts.from_dict(fields["readout"]),
+        measure_HW=reply.arrays.get("measure"),
     )
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.labels.readout import PLAIN, Readout
 from mseg_studio.progress import Progress
 
 
@@ -38,11 +42,15 @@ class LabelsReady:
     model: str
     sidecar: dict[str, Any]
     """Keys of the sidecar JSON (contracts.md) that inference knows: model, recipe, recipe_hash, engine, precision,
-    device, certified_share, mapping."""
+    device, certified_share, mapping, readout."""
     seconds: float
     """Network and projection time in the process."""
     network_ran: bool
     """False for `project`: the kept scores were enough."""
+    readout: Readout = PLAIN
+    """What was asked for beside the taxonomy."""
+    measure_HW: npt.NDArray[np.uint8] | None = None
+    """The measure of `readout` for the screen, (H, W): 255 is 1. None when it has no measure."""
 
 
 @dataclass(frozen=True, slots=True)

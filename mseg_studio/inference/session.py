@@ -17,12 +17,16 @@ from mseg_studio.inference.loaded_model import LoadedModel, load_model
 from mseg_studio.inference.predictor import Predictor
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.labels.readout import PLAIN, Reading, Readout
 from mseg_studio.networks.catalog import find_model
 from mseg_studio.progress import CancelToken, Progress
 from mseg_studio.taxonomy.catalog import default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
+from mseg_studio.taxonomy.projection import Projection
 
 _TOP = 5
+_KEPT_ANSWERS = 8
+"""Ways of reading one frame that are kept: a 4K frame has up to 24 MB each."""
 
 
 class ScoresGoneError(MSegStudioError):
@@ -31,20 +35,35 @@ class ScoresGoneError(MSegStudioError):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CurrentFrame:
-    """The last frame that was segmented. Its label maps are kept too: switching back costs nothing."""
+    """The last frame that was segmented. Its last readings are kept too: switching back costs nothing."""
 
     generation: int
     dense: DenseScores
     model: LoadedModel
     facts: dict[str, Any]
-    labels: dict[str, LabelMap] = field(default_factory=dict)
+    readings: dict[tuple[str, Readout], Reading] = field(default_factory=dict)
+    """By taxonomy and readout, the one last asked for at the end."""
+
+    def read(self, target: str, readout: Readout) -> Reading:
+        """Labels in taxonomy `target` and the measure, from the kept scores. Raises TaxonomyError."""
+        reading = self.readings.pop((target, readout), None)
+        if reading is None:
+            projection = default_catalog().projection(self.model.taxonomy.name, target)
+            reading = _read(self.dense, projection.only(readout.only), readout)
+        self.readings[target, readout] = reading
+        while len(self.readings) > _KEPT_ANSWERS:
+            del self.readings[next(iter(self.readings))]
+        return reading
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Answered:
     """A label map and how it came about."""
 
     labels: LabelMap
+    measure_HW: npt.NDArray[np.uint8] | None
+    """The measure of `readout` for the screen, (H, W): 255 is 1."""
+    readout: Readout
     model: str
     facts: dict[str, Any]
     seconds: float
@@ -70,32 +89,30 @@ class Session:
         model: str,
         recipe: Recipe,
         target: str,
+        readout: Readout = PLAIN,
         on_progress: Callable[[Progress], None],
         cancel: CancelToken,
     ) -> Answered:
         """Segment an RGB frame (H, W, 3); its scores take the place of the last frame's.
 
-        Raises MSegStudioError: unknown model or taxonomy, wrong recipe, no memory; Cancelled.
+        Raises MSegStudioError: unknown model, taxonomy or class, wrong recipe, no memory; Cancelled.
         """
         predictor, loaded = self._prepare(model, recipe, on_progress)
-        projection = default_catalog().projection(loaded.taxonomy.name, target)
+        # What is asked for must make sense before the network runs.
+        default_catalog().projection(loaded.taxonomy.name, target).only(readout.only)
         cancel.raise_if_cancelled()
         self._current = None  # two frames' scores at once may be too much
         started_s = time.monotonic()
         dense = predictor.predict(pixels_HW3, on_tile=on_progress, cancel=cancel)
-        labels = dense.labels(projection)
-        self._current = CurrentFrame(generation, dense, loaded, loaded.facts(predictor), {target: labels})
-        return Answered(labels, loaded.installed.name, self._current.facts, time.monotonic() - started_s)
+        self._current = CurrentFrame(generation, dense, loaded, loaded.facts(predictor))
+        return _answered(self._current, target, readout, started_s)
 
-    def project(self, target: str, *, generation: int) -> Answered:
-        """The frame of `generation` in another taxonomy, without the network. Raises ScoresGoneError, TaxonomyError."""
-        current = self._frame(generation)
-        started_s = time.monotonic()
-        if target not in current.labels:
-            projection = default_catalog().projection(current.model.taxonomy.name, target)
-            current.labels[target] = current.dense.labels(projection)
-        labels = current.labels[target]
-        return Answered(labels, current.model.installed.name, current.facts, time.monotonic() - started_s)
+    def project(self, target: str, readout: Readout = PLAIN, *, generation: int) -> Answered:
+        """The frame of `generation` in another taxonomy or readout, without the network.
+
+        Raises ScoresGoneError, TaxonomyError.
+        """
+        return _answered(self._frame(generation), target, readout, time.monotonic())
 
     def probe(self, x: int, y: int, target: str, *, generation: int) -> tuple[Top, Top, float]:
         """(top five in the model's taxonomy, top five in `target`, probability of what has no target) of a pixel.
@@ -148,6 +165,23 @@ class Session:
             self._predictor = predictor = model.predictor(recipe)
             self._asked = recipe
         return predictor, model
+
+
+def _read(dense: DenseScores, projection: Projection, readout: Readout) -> Reading:
+    return Reading(dense.labels(projection)) if readout.is_plain else dense.read(projection, readout)
+
+
+def _answered(current: CurrentFrame, target: str, readout: Readout, started_s: float) -> Answered:
+    reading = current.read(target, readout)
+    measure_HW = reading.measure_HW
+    return Answered(
+        labels=reading.labels,
+        measure_HW=None if measure_HW is None else (measure_HW // 257).astype(np.uint8),
+        readout=readout,
+        model=current.model.installed.name,
+        facts=current.facts | readout.facts(reading.labels.taxonomy),
+        seconds=time.monotonic() - started_s,
+    )
 
 
 def badge(predictor: Predictor) -> str:

@@ -13,6 +13,7 @@ from mseg_studio.workers.child import Answer, Request, WorkerLink
 
 if TYPE_CHECKING:
     from mseg_studio.inference.session import Answered, Session
+    from mseg_studio.labels.readout import Readout
 
 _DEVICE_IS_DEAD = 4
 
@@ -56,7 +57,7 @@ class Handlers:
 
     def segment(self, request: Request) -> Answer:
         """Pixels to labels; see `Session.segment`."""
-        from mseg_studio.inference.recipe import from_dict
+        from mseg_studio.inference import recipe
 
         fields = request.fields
         try:
@@ -64,8 +65,9 @@ class Handlers:
                 request.arrays["pixels"],
                 generation=request.request_id,
                 model=str(fields["model"]),
-                recipe=from_dict(dict(fields["recipe"])),
+                recipe=recipe.from_dict(dict(fields["recipe"])),
                 target=str(fields["target"]),
+                readout=_readout(request),
                 on_progress=request.progress,
                 cancel=request.cancel,
             )
@@ -79,8 +81,9 @@ class Handlers:
         return _answer(answered, network_ran=True)
 
     def project(self, request: Request) -> Answer:
-        """The current frame in another taxonomy; see `Session.project`."""
-        answered = self._session.project(str(request.fields["target"]), generation=int(request.fields["of"]))
+        """The current frame in another taxonomy or readout; see `Session.project`."""
+        fields = request.fields
+        answered = self._session.project(str(fields["target"]), _readout(request), generation=int(fields["of"]))
         return _answer(answered, network_ran=False)
 
     def probe(self, request: Request) -> Answer:
@@ -114,6 +117,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _readout(request: Request) -> Readout:
+    from mseg_studio.labels.readout import from_dict
+
+    return from_dict(request.fields["readout"])
+
+
 def _answer(answered: Answered, *, network_ran: bool) -> Answer:
     fields: dict[str, Any] = {
         "taxonomy": answered.labels.taxonomy.name,
@@ -121,8 +130,10 @@ def _answer(answered: Answered, *, network_ran: bool) -> Answer:
         "sidecar": answered.facts,
         "seconds": answered.seconds,
         "network_ran": network_ran,
+        "readout": answered.readout.as_dict(),
     }
-    return Answer(fields, {"ids": answered.labels.ids_HW})
+    arrays = {"ids": answered.labels.ids_HW}
+    return Answer(fields, arrays if answered.measure_HW is None else arrays | {"measure": answered.measure_HW})
 
 
 def _end_if_device_is_dead(error: RuntimeError) -> None:

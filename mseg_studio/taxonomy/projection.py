@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,6 +25,8 @@ class Projection:
     weights: npt.NDArray[np.float32]
     """(target.num_channels, source.num_channels), 0 or 1; rows and columns of holes are zero."""
     links: Links = "exact"
+    class_ids: tuple[int, ...] = ()
+    """Ids of the target classes that take part, increasing; made all of the target's when empty. See `only`."""
     lookup: npt.NDArray[np.uint16] = field(init=False, repr=False)
     """(65536,): source id to target id; unmapped and unknown ids give the target's ignore id."""
 
@@ -35,6 +39,9 @@ class Projection:
             )
         if np.any(self.weights < 0) or np.any(self.weights.sum(axis=0) > 1 + 1e-6):
             raise TaxonomyError(f"{self.source.name} -> {self.target.name}: a class is mapped twice")
+        if not self.class_ids:
+            object.__setattr__(self, "class_ids", tuple(info.id for info in self.target.classes))
+        self._check_class_ids()
         self.weights.setflags(write=False)
         lookup = np.full(65536, self.target.ignore_id, np.uint16)
         mapped = np.flatnonzero(self.weights.any(axis=0))
@@ -42,10 +49,41 @@ class Projection:
         lookup.setflags(write=False)
         object.__setattr__(self, "lookup", lookup)
 
+    def _check_class_ids(self) -> None:
+        for class_id in self.class_ids:
+            if self.target.get(class_id) is None:
+                raise TaxonomyError(f"taxonomy '{self.target.name}' has no class with id {class_id}")
+        if any(a >= b for a, b in itertools.pairwise(self.class_ids)):
+            raise TaxonomyError(f"{self.source.name} -> {self.target.name}: ids that take part must increase")
+        outside = np.ones(len(self.weights), np.bool_)
+        outside[list(self.class_ids)] = False
+        if self.weights[outside].any():
+            raise TaxonomyError(
+                f"{self.source.name} -> {self.target.name}: a class that takes no part has probabilities mapped to it"
+            )
+
+    def only(self, class_ids: Iterable[int]) -> Projection:
+        """The same projection with these target classes alone; empty leaves it as it is.
+
+        What is mapped to the others is dropped, not shared out. Raises TaxonomyError for an id that the target does not
+        have or that takes no part here.
+        """
+        chosen = tuple(sorted(set(class_ids)))
+        if not chosen or chosen == self.class_ids:
+            return self
+        for class_id in chosen:
+            if class_id not in self.class_ids:
+                known = self.target.get(class_id)
+                why = "has no class with id" if known is None else f"leaves out '{known.name}', id"
+                raise TaxonomyError(f"taxonomy '{self.target.name}' {why} {class_id}")
+        weights = np.zeros_like(self.weights)
+        weights[list(chosen)] = self.weights[list(chosen)]
+        return Projection(self.source, self.target, weights, self.links, chosen)
+
     @property
     def is_identity(self) -> bool:
-        """Whether source and target are the same taxonomy."""
-        return self.source == self.target
+        """Whether source and target are the same taxonomy and all of its classes take part."""
+        return self.source == self.target and len(self.class_ids) == len(self.target)
 
     @property
     def groups(self) -> tuple[npt.NDArray[np.intp], ...]:
@@ -53,8 +91,13 @@ class Projection:
         return tuple(np.flatnonzero(row) for row in self.weights)
 
     @property
+    def groups_of_parts(self) -> tuple[npt.NDArray[np.intp], ...]:
+        """For every id in `class_ids` the source channels that are summed into it."""
+        return tuple(np.flatnonzero(self.weights[class_id]) for class_id in self.class_ids)
+
+    @property
     def unmapped(self) -> tuple[int, ...]:
-        """Source class ids that map nowhere: their probability is dropped."""
+        """Source class ids that map to no class that takes part: their probability is dropped."""
         return tuple(info.id for info in self.source.classes if not self.weights[:, info.id].any())
 
     def project(self, scores_CHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -125,6 +125,55 @@ def test_a_taxonomy_checks_what_it_is_given(ids: list[int], ignore_id: int, mess
     assert str(caught.value) == message
 
 
+@settings(max_examples=30, deadline=None)
+@given(SCORES, st.sampled_from(TARGETS), st.data())
+def test_only_leaves_out_classes_and_shares_nothing_out(scores: np.ndarray, target: str, data: st.DataObject) -> None:
+    whole = SHIPPED.projection("universal", target)
+    ids = [info.id for info in whole.target.classes]
+    chosen = data.draw(st.lists(st.sampled_from(ids), min_size=1))
+    part = whole.only(chosen)
+    assert part.class_ids == tuple(sorted(set(chosen)))
+    expected = np.zeros((whole.target.num_channels, 3, 2), np.float32)
+    expected[list(part.class_ids)] = whole.project(scores)[list(part.class_ids)]
+    np.testing.assert_array_equal(part.project(scores), expected)
+    for class_id, group in zip(part.class_ids, part.groups_of_parts, strict=True):
+        np.testing.assert_array_equal(group, whole.groups[class_id])
+    labels = part.project_ids(np.arange(194, dtype=np.uint8))
+    assert set(labels.tolist()) <= {*chosen, part.target.ignore_id}
+    assert part.only(chosen).class_ids == part.class_ids
+
+
+def test_only_nothing_means_all() -> None:
+    whole = SHIPPED.projection("universal", "camvid-11")
+    assert whole.class_ids == tuple(range(11))
+    assert whole.only(()) is whole
+    assert len(whole.groups_of_parts) == 11
+
+
+def test_a_restricted_identity_is_none() -> None:
+    whole = SHIPPED.projection("universal", "universal")
+    assert whole.is_identity
+    assert whole.only(range(194)).is_identity
+    assert not whole.only([3]).is_identity
+
+
+def test_only_names_the_taxonomy_of_an_id_it_does_not_have() -> None:
+    whole = SHIPPED.projection("universal", "camvid-11")
+    with pytest.raises(TaxonomyError, match=r"^taxonomy 'camvid-11' has no class with id 11$"):
+        whole.only([3, 11])
+    with pytest.raises(TaxonomyError, match=r"^taxonomy 'camvid-11' leaves out 'Building', id 0$"):
+        whole.only([3]).only([0])
+
+
+def test_what_takes_part_is_checked() -> None:
+    source, target = make([0, 1, 2], "a"), make([0, 1], "b")
+    weights = np.zeros((2, 3), np.float32)
+    weights[1, 2] = 1
+    for ids, words in (((2,), "no class with id 2"), ((1, 0), "must increase"), ((0,), "takes no part has")):
+        with pytest.raises(TaxonomyError, match=words):
+            Projection(source, target, weights.copy(), class_ids=ids)
+
+
 def test_16_bit_ids() -> None:
     context = SHIPPED.projection("pascal-context-460", "pascal-context-60")
     assert context.source.id_dtype == np.uint16
