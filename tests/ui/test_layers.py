@@ -1,79 +1,164 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.palette import color_table
-from mseg_studio.ui.canvas.layers import LabelLayer, Picture
+from mseg_studio.ui.canvas.composition import Composition
+from mseg_studio.ui.canvas.layers import HeatLayer, LabelLayer, Picture, compose, edges, heat_rgb
+from mseg_studio.ui.canvas.viewport import Viewport
 from tests.ui.fakes import FINE
 
 pytestmark = pytest.mark.usefixtures("qapp")
 
+GREY = 100
 
-def painted(paint: Any, width: int, height: int) -> QImage:
-    image = QImage(width, height, QImage.Format.Format_ARGB32)
-    image.fill(Qt.GlobalColor.transparent)
+
+def grey(height: int, width: int) -> Picture:
+    return Picture(np.full((height, width, 3), GREY, np.uint8))
+
+
+def composed(layer: LabelLayer, table: np.ndarray, opacity: float, *, contours: bool = False) -> np.ndarray:
+    """RGB (H, W, 3) of the labels over a grey picture."""
+    height, width = layer.slots_HW.shape
+    onto = QImage(width, height, QImage.Format.Format_RGB32)
+    lines = layer.slots_HW if contours else None
+    compose(grey(height, width).ground(), layer.slots_HW, layer.colors(table, opacity), onto, outlined_HW=lines)
+    return rgb(onto)
+
+
+def rgb(image: QImage) -> np.ndarray:
+    image = image.convertToFormat(QImage.Format.Format_RGB888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return rows[:, : image.width() * 3].reshape(image.height(), image.width(), 3).copy()
+
+
+def shown(composition: Composition, scale: float, side: int, left: float = 0.0) -> QImage:
+    """What a square view sees of the composition."""
+    picture = composition.picture
+    image = QImage(side, side, QImage.Format.Format_RGB32)
+    image.fill(Qt.GlobalColor.white)
     painter = QPainter(image)
-    paint(painter)
+    composition.paint(painter, Viewport(picture.width, picture.height, side, side, scale, left), scale)
     painter.end()
     return image
 
 
 def test_every_pixel_has_the_colour_of_its_class() -> None:
     ids = np.arange(8, dtype=np.uint8).reshape(2, 4)
-    layer = LabelLayer(LabelMap(ids, FINE))
-    layer.set_colors(color_table(FINE), 1.0)
-    image = painted(lambda p: layer.paint(p, QRectF(0, 0, 40, 20)), 40, 20)
-    for (row, column), class_id in np.ndenumerate(ids):
-        assert image.pixelColor(column * 10 + 5, row * 10 + 5) == QColor(*FINE.classes[class_id].rgb)
+    image = composed(LabelLayer(LabelMap(ids, FINE)), color_table(FINE), 1.0)
+    assert image.tolist() == [[list(FINE.classes[i].rgb) for i in row] for row in ids]
 
 
-def test_hidden_classes_and_opacity_are_in_the_table_only() -> None:
-    ids = np.array([[0, 1]], np.uint8)
+def test_hidden_classes_and_what_is_no_class_show_the_picture() -> None:
+    ids = np.array([[0, 1, 255]], np.uint8)
+    image = composed(LabelLayer(LabelMap(ids, FINE)), color_table(FINE, hidden=frozenset({0})), 0.5)
+    assert image[0, 0].tolist() == [GREY] * 3 and image[0, 2].tolist() == [GREY] * 3
+    mixed = (np.array(FINE.classes[1].rgb) + GREY) / 2
+    assert np.abs(image[0, 1] - mixed).max() <= 1
+    assert ids.tolist() == [[0, 1, 255]], "labels stay as they are"
+
+
+def test_contours_lie_between_classes_and_are_as_dark_at_any_opacity() -> None:
+    ids = np.array([[0, 0, 3, 3], [0, 0, 3, 3], [255, 255, 3, 3]], np.uint8)
     layer = LabelLayer(LabelMap(ids, FINE))
-    layer.set_colors(color_table(FINE, hidden=frozenset({0})), 0.5)
-    image = painted(lambda p: layer.paint(p, QRectF(0, 0, 2, 1)), 2, 1)
-    assert image.pixelColor(0, 0).alpha() == 0
-    assert image.pixelColor(1, 0).alpha() == 128
-    assert ids.tolist() == [[0, 1]]
+    assert edges(layer.slots_HW).tolist() == [[0, 255, 0, 0], [255, 255, 0, 0], [0, 255, 0, 0]]
+    images = [composed(layer, color_table(FINE), opacity, contours=True) for opacity in (0.0, 1.0)]
+    assert max(image[0, 1].max() for image in images) < 64
+    assert images[1][0, 0].tolist() == list(FINE.classes[0].rgb) and images[0][0, 0].tolist() == [GREY] * 3
 
 
 def test_ids_of_16_bits_are_drawn_by_the_classes_present() -> None:
-    classes = tuple(ClassInfo(i, f"class {i}", (i % 256, 7, 9)) for i in range(300))
-    taxonomy = Taxonomy("many", classes, ignore_id=65535)
-    ids = np.array([[299, 3, 65535]], np.uint16)
-    layer = LabelLayer(LabelMap(ids, taxonomy))
-    layer.set_colors(color_table(taxonomy), 1.0)
-    image = painted(lambda p: layer.paint(p, QRectF(0, 0, 3, 1)), 3, 1)
-    assert image.pixelColor(0, 0) == QColor(43, 7, 9)
-    assert image.pixelColor(1, 0) == QColor(3, 7, 9)
-    assert image.pixelColor(2, 0).alpha() == 0
+    taxonomy = Taxonomy("many", tuple(ClassInfo(i, f"class {i}", (i % 256, 7, 9)) for i in range(300)), 65535)
+    layer = LabelLayer(LabelMap(np.array([[299, 3, 65535]], np.uint16), taxonomy))
+    image = composed(layer, color_table(taxonomy), 1.0)
+    assert image.tolist() == [[[43, 7, 9], [3, 7, 9], [GREY] * 3]]
 
 
-@pytest.mark.parametrize("scale", [0.3, 1.0, 1.5, 2.0, 7.5, 40.0])
+def test_255_classes_leave_no_slot_for_contours_and_still_have_them() -> None:
+    taxonomy = Taxonomy("full", tuple(ClassInfo(i, f"class {i}", (i, 7, 9)) for i in range(255)))
+    ids = np.array([[254, 254, 0, 255]], np.uint8)
+    image = composed(LabelLayer(LabelMap(ids, taxonomy)), color_table(taxonomy), 1.0)
+    assert image.tolist() == [[[254, 7, 9], [254, 7, 9], [0, 7, 9], [GREY] * 3]]
+    lined = composed(LabelLayer(LabelMap(ids, taxonomy)), color_table(taxonomy), 1.0, contours=True)
+    assert lined[0, 0].tolist() == [254, 7, 9] and lined[0, 1].max() < 64 and lined[0, 3].tolist() == [GREY] * 3
+
+
+def test_more_classes_in_one_picture_than_slots_leave_the_rarest_bare() -> None:
+    taxonomy = Taxonomy("many", tuple(ClassInfo(i, f"class {i}", (200, i % 256, 9)) for i in range(400)), 65535)
+    ids = np.concatenate([np.arange(300), np.arange(254)]).astype(np.uint16)[None]
+    image = composed(LabelLayer(LabelMap(ids, taxonomy)), color_table(taxonomy), 1.0)
+    assert image[0, 253].tolist() == [200, 253, 9] and image[0, 299].tolist() == [GREY] * 3
+
+
+def test_a_measure_goes_from_dark_to_bright() -> None:
+    composition = Composition()
+    composition.set_picture(grey(1, 256))
+    composition.set_heat(HeatLayer(np.arange(256, dtype=np.uint8)[None]))
+    composition.set_colors(np.zeros(256, np.uint32), 1.0)
+    image = rgb(shown(composition, 1.0, 256))[0]
+    assert image[0].tolist() == heat_rgb()[0].tolist() and image[255].tolist() == heat_rgb()[254].tolist()
+    lightness = image @ np.array([0.2126, 0.7152, 0.0722])
+    assert np.diff(lightness).min() > -2 and lightness[-1] > lightness[0] + 150
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.5, 1.0, 1.5, 2.0, 7.5, 40.0])
 def test_contours_are_one_or_two_screen_pixels_wide(scale: float) -> None:
     ids = np.zeros((64, 64), np.uint8)
     ids[:, 32:] = 1
-    layer = LabelLayer(LabelMap(ids, FINE))
-    if not layer.has_contours(scale):
-        layer.set_contours(*layer.contours(scale))
+    composition = Composition()
+    composition.set_picture(Picture(np.full((64, 64, 3), 255, np.uint8)))
+    composition.set_labels(LabelLayer(LabelMap(ids, FINE)))
+    composition.show(labels=False, contours=True)
     side = round(64 * scale)
-    target, seen = QRectF(0, 0, 64 * scale, 64 * scale), QRectF(0, 0, side, side)
-    image = painted(lambda p: layer.paint_contours(p, target, scale, seen), side, side)
-    drawn = sum(image.pixelColor(x, side // 2).alpha() > 0 for x in range(side))
-    assert 1 <= drawn <= 3
+    image = shown(composition, scale, side)
+    dark = sum(image.pixelColor(x, side // 2).lightness() < 200 for x in range(side))
+    assert 1 <= dark <= 3
 
 
 def test_a_large_picture_is_halved_for_small_views() -> None:
     pixels = np.zeros((1500, 3000, 3), np.uint8)
     pixels[:, 1500:] = 200
-    picture = Picture(pixels)
-    assert (picture.width, picture.height) == (3000, 1500)
-    image = painted(lambda p: picture.paint(p, QRectF(0, 0, 300, 150), 0.1), 300, 150)
+    ids = np.zeros((1500, 3000), np.uint8)
+    ids[:, 1500:] = 3
+    composition = Composition()
+    composition.set_picture(Picture(pixels))
+    image = shown(composition, 0.1, 300)
     assert image.pixelColor(50, 75) == QColor(0, 0, 0) and image.pixelColor(250, 75) == QColor(200, 200, 200)
+    composition.set_labels(LabelLayer(LabelMap(ids, FINE)))
+    composition.set_colors(color_table(FINE), 1.0)
+    image = shown(composition, 0.1, 300)
+    sky, road = QColor(*FINE.classes[0].rgb), QColor(*FINE.classes[3].rgb)
+    assert image.pixelColor(50, 75) == sky and image.pixelColor(250, 75) == road
+    assert image.pixelColor(250, 200) == QColor("white"), "below the picture nothing is drawn"
+
+
+def test_of_a_huge_picture_only_what_is_in_sight_is_composed_and_panning_shows_the_rest() -> None:
+    ids = np.zeros((64, 80_000), np.uint8)
+    ids[:, 40_000:] = 3
+    composition = Composition()
+    composition.set_picture(grey(64, 80_000))
+    composition.set_labels(LabelLayer(LabelMap(ids, FINE)))
+    composition.set_colors(color_table(FINE), 1.0)
+    left = shown(composition, 1.0, 64)
+    assert left.pixelColor(32, 32) == QColor(*FINE.classes[0].rgb)
+    assert composition._image.width() < 200
+    right = shown(composition, 1.0, 64, left=-79_900.0)
+    assert right.pixelColor(32, 32) == QColor(*FINE.classes[3].rgb)
+
+
+def test_a_recolour_reaches_the_screen_and_nothing_else_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    composition = Composition()
+    composition.set_picture(grey(8, 8))
+    composition.set_labels(LabelLayer(LabelMap(np.zeros((8, 8), np.uint8), FINE)))
+    composition.set_colors(color_table(FINE), 1.0)
+    assert shown(composition, 1.0, 8).pixelColor(4, 4) == QColor(*FINE.classes[0].rgb)
+    monkeypatch.setattr(Picture, "ground", None)
+    composition.set_colors(color_table(FINE, hidden=frozenset({0})), 1.0)
+    assert shown(composition, 1.0, 8).pixelColor(4, 4) == QColor(GREY, GREY, GREY)
+    monkeypatch.setattr("mseg_studio.ui.canvas.composition.compose", None)
+    shown(composition, 1.0, 8)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
-from mseg_studio.ui.bridges import in_background
-from mseg_studio.ui.canvas.layers import ColorTable, LabelLayer, Picture
+from mseg_studio.ui.canvas.composition import Composition
+from mseg_studio.ui.canvas.layers import ColorTable, HeatLayer, LabelLayer, Picture
 from mseg_studio.ui.canvas.viewport import Viewport
 from mseg_studio.ui.theme import Theme
 
@@ -19,7 +19,7 @@ _FIT_MARGIN = 0
 
 
 class Canvas(QWidget):
-    """Shows a `Picture` and a `LabelLayer`; says which pixel the mouse is on."""
+    """Shows a `Picture` with its labels or a measure; says which pixel the mouse is on."""
 
     hovered = Signal(object)
     """The pixel (column, row) under the mouse, None outside the picture."""
@@ -31,17 +31,14 @@ class Canvas(QWidget):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._picture: Picture | None = None
-        self._labels: LabelLayer | None = None
+        self._composition = Composition()
         self._view = Viewport(1, 1, 1, 1)
         self._fits = True
-        self._show_labels = self._show_contours = True
         self._bare = False
         self._pan_key = False
         self._drag: QPointF | None = None
         self._pressed: QPointF | None = None
         self._cross: tuple[int, int] | None = None
-        self._waits_for_contours = False
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Picture")
@@ -53,7 +50,8 @@ class Canvas(QWidget):
 
     def set_picture(self, picture: Picture | None) -> None:
         """Show another picture without labels; a picture of the same size keeps zoom and place."""
-        old, self._picture, self._labels = self._picture, picture, None
+        old = self.picture
+        self._composition.set_picture(picture)
         same = old is not None and picture is not None and (old.width, old.height) == (picture.width, picture.height)
         if picture is not None and not same:
             self._view = Viewport(picture.width, picture.height, self.width(), self.height())
@@ -64,18 +62,22 @@ class Canvas(QWidget):
 
     def set_labels(self, layer: LabelLayer | None) -> None:
         """Show these labels over the picture."""
-        self._labels = layer
+        self._composition.set_labels(layer)
+        self.update()
+
+    def set_heat(self, layer: HeatLayer | None) -> None:
+        """Show this measure in place of the labels' colours, None: the labels again."""
+        self._composition.set_heat(layer)
         self.update()
 
     def set_colors(self, table: ColorTable, opacity: float) -> None:
-        """Colours of the labels; ids and pixels stay as they are."""
-        if self._labels is not None:
-            self._labels.set_colors(table, opacity)
-            self.update()
+        """Colours of the labels, and how opaque they or the measure are; ids and pixels stay as they are."""
+        self._composition.set_colors(table, opacity)
+        self.update()
 
     def show_layers(self, *, labels: bool, contours: bool) -> None:
         """Switch the layers on and off."""
-        self._show_labels, self._show_contours = labels, contours
+        self._composition.show(labels=labels, contours=contours)
         self.update()
 
     def set_bare(self, bare: bool) -> None:
@@ -91,13 +93,15 @@ class Canvas(QWidget):
 
     def set_cross(self, pixel: tuple[int, int] | None) -> None:
         """Mark the pinned pixel."""
+        for place in (self._cross, pixel):
+            if place is not None:
+                self.update(self._cross_box(place))
         self._cross = pixel
-        self.update()
 
     @property
     def picture(self) -> Picture | None:
         """The picture on the canvas."""
-        return self._picture
+        return self._composition.picture
 
     @property
     def viewport(self) -> Viewport:
@@ -113,7 +117,7 @@ class Canvas(QWidget):
 
     def fit(self) -> None:
         """Show the whole picture, and keep showing it while the window changes its size."""
-        if self._picture is not None:
+        if self.picture is not None:
             self._fits = True
             self._move(self._view.fitted(margin=_FIT_MARGIN))
 
@@ -130,7 +134,7 @@ class Canvas(QWidget):
         self._zoom(lambda view: view.scaled_to(view.scale / _STEP))
 
     def _zoom(self, change: Callable[[Viewport], Viewport]) -> None:
-        if self._picture is not None:
+        if self.picture is not None:
             self._fits = False
             self._move(change(self._view))
 
@@ -154,7 +158,7 @@ class Canvas(QWidget):
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Zoom at the cursor."""
-        if self._picture is None or not event.angleDelta().y():
+        if self.picture is None or not event.angleDelta().y():
             event.ignore()
             return
         at = event.position()
@@ -177,7 +181,7 @@ class Canvas(QWidget):
             moved = event.position() - self._drag
             self._drag = event.position()
             self._zoom(lambda view: view.panned(moved.x(), moved.y()))
-        elif self._picture is not None:
+        elif self.picture is not None:
             self.hovered.emit(self._view.pixel_at(event.position().x(), event.position().y()))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
@@ -188,7 +192,7 @@ class Canvas(QWidget):
         elif self._pressed is not None and event.button() == Qt.MouseButton.LeftButton:
             still = (event.position() - self._pressed).manhattanLength() < 5
             self._pressed = None
-            if still and self._picture is not None:
+            if still and self.picture is not None:
                 self.pinned.emit(self._view.pixel_at(event.position().x(), event.position().y()))
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
@@ -207,7 +211,7 @@ class Canvas(QWidget):
             Qt.Key.Key_Up: (0, 64),
             Qt.Key.Key_Down: (0, -64),
         }.get(Qt.Key(event.key()))
-        if step is None or self._picture is None:
+        if step is None or self.picture is None:
             super().keyPressEvent(event)
         else:
             self._zoom(lambda view: view.panned(*step))
@@ -226,39 +230,24 @@ class Canvas(QWidget):
         """Background, picture, labels, contours, cross."""
         painter = QPainter(self)
         painter.fillRect(event.rect(), QColor(self._theme.tones.canvas))
-        if self._picture is None:
-            return
-        view = self._view
-        target = QRectF(view.left, view.top, view.image_w * view.scale, view.image_h * view.scale)
-        self._picture.paint(painter, target, self.device_scale)
-        if self._labels is not None and not self._bare:
-            if self._show_labels:
-                self._labels.paint(painter, target)
-            if self._show_contours:
-                if self._labels.has_contours(self.device_scale):
-                    self._labels.paint_contours(painter, target, self.device_scale, QRectF(self.rect()))
-                else:
-                    self._ask_for_contours(self._labels)
-        if self._cross is not None and not self._bare:
+        self._composition.paint(painter, self._view, self.device_scale, bare=self._bare)
+        if self._cross is not None and not self._bare and self.picture is not None:
             self._paint_cross(painter, self._cross)
-
-    def _ask_for_contours(self, layer: LabelLayer) -> None:
-        if self._waits_for_contours:
-            return
-        self._waits_for_contours = True
-        scale = self.device_scale
-        in_background(self, lambda: layer.contours(scale), lambda found: self._take_contours(layer, found))
-
-    def _take_contours(self, layer: LabelLayer, found: object) -> None:
-        self._waits_for_contours = False
-        if isinstance(found, tuple):
-            layer.set_contours(*found)
-        self.update()
 
     def _paint_cross(self, painter: QPainter, pixel: tuple[int, int]) -> None:
         x, y = self._view.point_of(pixel[0] + 0.5, pixel[1] + 0.5)
+        radius = self._cross_radius
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        radius = max(6.0, self._view.scale * 0.75)
         for color, width in ((QColor(0, 0, 0, 170), 3.5), (QColor(255, 255, 255), 1.6)):
             painter.setPen(QPen(color, width))
             painter.drawEllipse(QPointF(x, y), radius, radius)
+
+    @property
+    def _cross_radius(self) -> float:
+        return max(6.0, self._view.scale * 0.75)
+
+    def _cross_box(self, pixel: tuple[int, int]) -> QRect:
+        """What the cross of a pixel covers, its line included."""
+        x, y = self._view.point_of(pixel[0] + 0.5, pixel[1] + 0.5)
+        reach = int(self._cross_radius) + 4
+        return QRect(round(x) - reach, round(y) - reach, 2 * reach, 2 * reach)
