@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mseg_studio.labels import measures
 from mseg_studio.labels.label_map import Ids, LabelMap, as_ids
+from mseg_studio.labels.readout import PLAIN, Reading, Readout
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Projection
 
 DEFAULT_K = 16
-CERTIFICATION_MARGIN = 1e-3
-"""More than float16 rounding can move best - second - residual: 2^-11 of at most the whole probability mass."""
-
 _SUM_TOLERANCE = 2e-3
 _BAND_PX = 1 << 17
-_CHUNK_PX = 1 << 15
-_THREADS = 2
-
-_Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -115,90 +109,29 @@ class ScoreMap:
         ids, probabilities, residual = (np.concatenate(part) for part in zip(*parts, strict=True))
         return cls(ids, probabilities, residual, taxonomy, recipe_hash, model_sha256)
 
-    def project(self, projection: Projection) -> tuple[LabelMap, _Bools]:
+    def project(self, projection: Projection) -> tuple[LabelMap, measures.Bools]:
         """The label map in `projection.target`, and where it is certain to be the one that dense scores give.
 
-        A pixel is certified when best - second > residual + `CERTIFICATION_MARGIN` in the target: no way of sharing
-        out the dropped probability changes the winner. Without a mapping the first class is the answer and every pixel
-        is certified. A pixel whose classes all map nowhere gets the first target class, as a dense argmax does.
+        A pixel is certified when best - second > residual + `measures.CERTIFICATION_MARGIN` in the target: no way of
+        sharing out the dropped probability changes the winner. Without a mapping the first class is the answer and
+        every pixel is certified. A pixel whose classes all map nowhere gets the first target class, as a dense argmax
+        does.
         """
+        reading, certified_HW = self._read(projection, PLAIN)
+        return reading.labels, certified_HW
+
+    def read(self, projection: Projection, readout: Readout) -> Reading:
+        """Labels and measure of `readout` in `projection.target`; what is said of dropped probability: `measures`.
+
+        Raises TaxonomyError for a class that the target does not have.
+        """
+        return self._read(projection, readout)[0]
+
+    def _read(self, projection: Projection, readout: Readout) -> tuple[Reading, measures.Bools]:
         source = projection.source
         if source.name != self.taxonomy.name or source.names != self.taxonomy.names:
             raise ValueError(f"projection is from {source.name}, scores are in {self.taxonomy.name}")
-        if projection.is_identity:
-            labels = LabelMap(as_ids(self.class_ids_HWk[..., 0], projection.target), projection.target)
-            return labels, np.ones(self.residual_HW.shape, np.bool_)
-        labels_HW = as_ids(np.empty(self.residual_HW.shape, np.uint16), projection.target)
-        certified_HW = np.empty(self.residual_HW.shape, np.bool_)
-
-        def work(rows: slice) -> None:
-            labels_HW[rows], certified_HW[rows] = self._project_rows(rows, projection)
-
-        with ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(work, _bands(self.height, self.width)))
-        return LabelMap(labels_HW, projection.target), certified_HW
-
-    def _project_rows(self, rows: slice, projection: Projection) -> tuple[Ids, _Bools]:
-        ids = self.class_ids_HWk[rows].reshape(-1, self.k)
-        probabilities = self.probabilities_HWk[rows].reshape(-1, self.k)
-        residual = self.residual_HW[rows].ravel()
-        target = projection.target
-        labels = as_ids(projection.lookup[ids[:, 0]], target)
-        # More than half of the mass on one class that has a target: nothing can beat it, whatever the others map to.
-        certified = (_float32(probabilities[:, 0]) > 0.5 + CERTIFICATION_MARGIN) & (labels != target.ignore_id)
-        open_pixels = np.flatnonzero(~certified)
-        for start in range(0, len(open_pixels), _CHUNK_PX):
-            pick = open_pixels[start : start + _CHUNK_PX]
-            labels[pick], lead = _winner(ids[pick], probabilities[pick], projection)
-            certified[pick] = lead > _float32(residual[pick]) + CERTIFICATION_MARGIN
-        shape = (-1, self.width)
-        return labels.reshape(shape), certified.reshape(shape)
-
-
-def _winner(
-    class_ids_Nk: Ids, probabilities_Nk: npt.NDArray[np.float16], projection: Projection
-) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.float32]]:
-    """Best target id of N pixels and its lead over the second best; equal sums go to the smaller id.
-
-    Sums are kept in 1/32768: rounding moves a sum of 16 by at most 2.5e-4, within `CERTIFICATION_MARGIN` together with
-    float16. Adding up equal targets pair by pair in 16 bit costs the same for 11 and for 194 target classes, and less
-    than scattering into one row of sums per class.
-    """
-    target = projection.target
-    mapped = np.take(projection.lookup, np.ascontiguousarray(class_ids_Nk.T))
-    sums = np.rint(_float32(np.ascontiguousarray(probabilities_Nk.T)) * np.float32(32768)).astype(np.uint16)
-    sums *= mapped != target.ignore_id
-    same = np.empty(mapped.shape[1], np.uint16)
-    moved = np.empty_like(same)
-    for first in range(len(mapped)):
-        for later in range(first + 1, len(mapped)):
-            # All ones where both have one target: the later probability then moves to the first place.
-            np.bitwise_xor(mapped[first], mapped[later], out=same)
-            np.minimum(same, 1, out=same)
-            np.subtract(same, 1, out=same)
-            np.bitwise_and(sums[later], same, out=moved)
-            np.add(sums[first], moved, out=sums[first])
-            np.subtract(sums[later], moved, out=sums[later])
-    keys = (sums.astype(np.uint32) << 16) | (65535 - mapped)
-    best, second, lower = keys[0].copy(), np.zeros_like(keys[0]), np.empty_like(keys[0])
-    for key in keys[1:]:
-        np.minimum(best, key, out=lower)
-        np.maximum(second, lower, out=second)
-        np.maximum(best, key, out=best)
-    winner = (65535 - (best & 65535)).astype(np.uint16)
-    winner[best < 65536] = target.classes[0].id
-    lead = ((best >> 16).astype(np.float32) - (second >> 16).astype(np.float32)) / 32768
-    return winner, lead
-
-
-def _float32(values: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
-    """float16 that is finite and not negative to float32, exactly; four times faster than numpy's own cast.
-
-    Shifted into place, sign, exponent and mantissa are those of a float32 2^112 too small.
-    """
-    bits = values.view(np.uint16).astype(np.uint32)
-    bits <<= 13
-    return bits.view(np.float32) * np.float32(2.0**112)
+        return measures.read(self.class_ids_HWk, self.probabilities_HWk, self.residual_HW, projection, readout)
 
 
 def _top_k(
@@ -230,7 +163,7 @@ def _top_k(
 
 
 def _check_band(
-    ids: Ids, probabilities: npt.NDArray[np.float16], residual: npt.NDArray[np.float16], known: _Bools
+    ids: Ids, probabilities: npt.NDArray[np.float16], residual: npt.NDArray[np.float16], known: measures.Bools
 ) -> None:
     if not known[ids].all():
         raise ValueError(f"class id {int(ids[~known[ids]][0])} is no class of the scores' taxonomy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import strategies as st
 
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.score_map import ScoreMap
@@ -43,3 +44,16 @@ def make_labels(taxonomy: Taxonomy, height: int = 5, width: int = 7, *, seed: in
     choices = [info.id for info in taxonomy.classes] + [taxonomy.ignore_id]
     ids = np.random.default_rng(seed).choice(choices, (height, width)).astype(taxonomy.id_dtype)
     return LabelMap(ids, taxonomy)
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[Taxonomy, Projection, np.ndarray]:
+    """A source taxonomy with holes, a projection that merges and drops classes, and dense probabilities."""
+    ids = sorted(draw(st.sets(st.integers(0, 40), min_size=1, max_size=20)))
+    targets = sorted(draw(st.sets(st.integers(0, 9), min_size=1, max_size=6)))
+    source, target = make_taxonomy("source", ids), make_taxonomy("target", targets)
+    links = draw(st.lists(st.sampled_from([*targets, None]), min_size=len(ids), max_size=len(ids)))
+    projection = make_projection(source, target, {i: t for i, t in zip(ids, links, strict=True) if t is not None})
+    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    sharpness = draw(st.sampled_from([0.1, 1.0, 4.0, 12.0]))
+    return source, projection, make_dense(source, height, width, seed=draw(st.integers(0, 99)), sharpness=sharpness)

@@ -5,23 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mseg_studio.labels.score_map import CERTIFICATION_MARGIN, ScoreMap
+from mseg_studio.labels.measures import CERTIFICATION_MARGIN
+from mseg_studio.labels.score_map import ScoreMap
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Projection, identity
-from tests.labels.factories import make_dense, make_projection, make_score_map, make_taxonomy
-
-
-@st.composite
-def scenes(draw: st.DrawFn) -> tuple[Taxonomy, Projection, np.ndarray]:
-    """A source taxonomy with holes, a projection that merges and drops classes, and dense probabilities."""
-    ids = sorted(draw(st.sets(st.integers(0, 40), min_size=1, max_size=20)))
-    targets = sorted(draw(st.sets(st.integers(0, 9), min_size=1, max_size=6)))
-    source, target = make_taxonomy("source", ids), make_taxonomy("target", targets)
-    links = draw(st.lists(st.sampled_from([*targets, None]), min_size=len(ids), max_size=len(ids)))
-    projection = make_projection(source, target, {i: t for i, t in zip(ids, links, strict=True) if t is not None})
-    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
-    sharpness = draw(st.sampled_from([0.1, 1.0, 4.0, 12.0]))
-    return source, projection, make_dense(source, height, width, seed=draw(st.integers(0, 99)), sharpness=sharpness)
+from tests.labels.factories import make_dense, make_projection, make_score_map, make_taxonomy, scenes
 
 
 def dense_labels(projection: Projection, dense: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

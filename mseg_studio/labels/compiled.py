@@ -1,0 +1,164 @@
+"""Passes over the kept classes of score maps, compiled by numba; imported only by what is about to run one.
+
+Every function works on a range of pixels, releases the interpreter lock and writes nothing outside its range.
+float16 comes as its bits: numba knows no float16 on the CPU, and `HALF` gives the value of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from mseg_studio.labels.label_map import Ids
+from mseg_studio.labels.measures import CERTIFICATION_MARGIN
+from mseg_studio.labels.readout import MEASURE_STEPS, NO_MASS
+
+HALF: npt.NDArray[np.float32] = np.nan_to_num(np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32))
+"""Value of every float16 by its bits."""
+
+_RATIO_MARGIN = 2e-3
+"""More than it can move a quotient of two sums that are both above `CERTIFICATION_MARGIN`."""
+
+_U16 = npt.NDArray[np.uint16]
+_I32 = npt.NDArray[np.int32]
+_F64 = npt.NDArray[np.float64]
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    done: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    return done
+
+
+@_compiled
+def _merge(sums_K: _F64, touched_k: _I32, ids_k: Ids, bits_k: _U16, half: Any, slots: _I32) -> Any:
+    """Sum a pixel's kept probabilities by output class; gives how many of `touched_k` are slots with a sum.
+
+    `sums_K` comes and, once the touched slots are cleared, goes with zeros.
+    """
+    count = 0
+    for j in range(bits_k.shape[0]):
+        value = half[bits_k[j]]
+        if value == 0.0:
+            break  # the others are 0 too
+        slot = slots[ids_k[j]]
+        if slot < 0:
+            continue
+        if sums_K[slot] == 0.0:
+            touched_k[count] = slot
+            count += 1
+        sums_K[slot] += value
+    return count
+
+
+@_compiled
+def _ranking(sums_K: _F64, touched_k: _I32, count: int) -> Any:
+    """(slot of the largest sum, that sum, the second largest, the smallest, all together); equal: the smaller slot."""
+    winner, best, second, smallest, total = -1, 0.0, 0.0, 2.0, 0.0
+    for n in range(count):
+        slot = touched_k[n]
+        value = sums_K[slot]
+        total += value
+        smallest = min(smallest, value)
+        if value > best or (value == best and slot < winner):
+            winner, second, best = slot, best, value
+        elif value > second:
+            second = value
+    return winner, best, second, smallest, total
+
+
+@_compiled
+def _entropy(sums_K: _F64, touched_k: _I32, count: int, smallest: float, mass: float, dropped: float) -> Any:
+    """Entropy in [0, 1] of the sums and the dropped mass; `mass` is both together. See `measures`."""
+    classes = sums_K.shape[0]
+    if classes == 1:
+        return 0.0
+    if mass < NO_MASS:
+        return 1.0
+    logs = 0.0
+    for n in range(count):
+        value = sums_K[touched_k[n]]
+        logs += value * math.log(value)
+    if dropped > 0.0:
+        if count < classes:
+            logs += dropped * math.log(dropped / (classes - count))
+        else:
+            logs += (smallest + dropped) * math.log(smallest + dropped) - smallest * math.log(smallest)
+    return (math.log(mass) - logs / mass) / math.log(classes)
+
+
+@_compiled
+def _confidence(best: float, mass: float, dropped: float, classes: int, exact: bool) -> Any:
+    """(smallest, largest) confidence that any share-out of the dropped mass gives."""
+    if mass < NO_MASS:
+        return 0.0, 0.0
+    if classes == 1:
+        return (1.0, 1.0) if best > 0.0 else (0.0, 1.0)
+    least = min(1.0, best / mass)
+    return least, (least if exact else min(1.0, (best + dropped) / mass))
+
+
+@_compiled
+def read_pixels(
+    labels_P: Ids,
+    certified_P: npt.NDArray[np.bool_],
+    measure_P: _U16,
+    ids_Pk: Ids,
+    bits_Pk: _U16,
+    residual_P: _U16,
+    half: npt.NDArray[np.float32],
+    slots: _I32,
+    class_ids_K: Ids,
+    ignore_id: int,
+    restricted: bool,
+    exact: bool,
+    min_confidence: float,
+    measure: int,
+    start: int,
+    stop: int,
+) -> None:
+    """Labels, certificates and a measure of pixels start:stop; see `measures.read`.
+
+    `slots` gives each source id's place in `class_ids_K`, -1 for none. `exact`: without a mapping the first class is
+    the answer. `measure` is 0 for none, else 1 + its place in MEASURES.
+    """
+    classes = class_ids_K.shape[0]
+    sums_K = np.zeros(classes, np.float64)
+    touched_k = np.empty(bits_Pk.shape[1], np.int32)
+    labels_only = measure == 0 and min_confidence == 0.0
+    for at in range(start, stop):
+        slot = slots[ids_Pk[at, 0]]
+        # More than half of the mass on one class: nothing can beat it, whatever the others map to.
+        if labels_only and slot >= 0 and (exact or half[bits_Pk[at, 0]] > 0.5 + CERTIFICATION_MARGIN):
+            labels_P[at] = class_ids_K[slot]
+            certified_P[at] = True
+            continue
+        count = _merge(sums_K, touched_k, ids_Pk[at], bits_Pk[at], half, slots)
+        winner, best, second, smallest, total = _ranking(sums_K, touched_k, count)
+        dropped = np.float64(half[residual_P[at]])
+        mass = total + dropped
+        least, most = _confidence(best, mass, dropped, classes, exact)
+        sure = count > 0 and (exact or classes == 1 or best - second > dropped + CERTIFICATION_MARGIN)
+        if least < min_confidence:
+            labels_P[at] = ignore_id
+            sure = mass > CERTIFICATION_MARGIN and most < min_confidence - _RATIO_MARGIN
+        elif count == 0:
+            labels_P[at] = ignore_id if restricted else class_ids_K[0]
+        else:
+            labels_P[at] = class_ids_K[winner]
+            sure = sure and (min_confidence == 0.0 or classes == 1 or least >= min_confidence + _RATIO_MARGIN)
+        certified_P[at] = sure
+        if measure == 1:
+            measure_P[at] = np.uint16(least * MEASURE_STEPS + 0.5)
+        elif measure == 2:
+            lead = 0.0 if mass < NO_MASS else (best - second) / (best if classes == 1 and best > 0.0 else mass)
+            measure_P[at] = np.uint16(min(1.0, lead) * MEASURE_STEPS + 0.5)
+        elif measure == 3:
+            value = _entropy(sums_K, touched_k, count, smallest, mass, dropped)
+            measure_P[at] = np.uint16(min(1.0, max(0.0, value)) * MEASURE_STEPS + 0.5)
+        for n in range(count):
+            sums_K[touched_k[n]] = 0.0
