@@ -6,32 +6,34 @@ Torch-free. Outputs and their names: contracts.md, "Outputs of segment".
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import TypeVar
 
 from mseg_studio.errors import ExportError, ImageReadError, MSegStudioError, VideoReadError
-from mseg_studio.inference.jobs import ItemFailed, Job, SegmentedFrame, segment_frame, segment_source
+from mseg_studio.inference.jobs import ItemFailed, Job, SegmentedFrame
+from mseg_studio.inference.pipeline import ReadAhead, Segment, WriteBehind, read_ahead, segment_here, size_of
+from mseg_studio.inference.video_files import SCORES, VIDEO, VideoFiles
 from mseg_studio.labels import sidecar as sidecars
 from mseg_studio.labels.export import ExportRequest, exporter, write_outputs
 from mseg_studio.labels.export_errors import export_errors
 from mseg_studio.labels.output_layout import InputItem, OutputPaths
-from mseg_studio.labels.overlay import blend
-from mseg_studio.labels.score_store import ScoreStoreWriter
-from mseg_studio.labels.sidecar import Sidecar, SourceStamp
+from mseg_studio.labels.sidecar import SourceStamp
+from mseg_studio.media.frame import Frame, FrameRef
 from mseg_studio.media.image import read_image
-from mseg_studio.media.source import Source, open_source
-from mseg_studio.media.video_writer import VideoWriter
+from mseg_studio.media.source import Source, SourceItem, open_source
 from mseg_studio.progress import CancelToken, Progress, ProgressClock
 
-IDS, OVERLAY, SCORES, VIDEO = "ids", "overlay", "scores", "video"
-"""Names of outputs with a place of their own for videos; all other names are exporters, one file a frame."""
+_T = TypeVar("_T")
 
-_FALLBACK_FPS = 25.0
+IDS, OVERLAY = "ids", "overlay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,77 +82,159 @@ def segment_to_files(
     *,
     redo: bool = False,
     cancel: CancelToken | None = None,
+    segment: Segment = segment_here,
 ) -> Iterator[BatchEvent]:
     """Write the outputs `names` of every input. Progress counts inputs, or the tiles or frames of a single one.
 
-    `redo` makes again what is done. Raises Cancelled; everything else that goes wrong with one input becomes
+    Reading, segmenting (`segment` says where) and writing go on at the same time; events come in the order of the
+    plan. `redo` makes again what is done. Raises Cancelled; everything else that goes wrong with one input becomes
     ItemBroken.
     """
-    clock, worked = ProgressClock(len(plan)), 0
-    for number, (item, paths) in enumerate(plan):
-        if cancel is not None:
-            cancel.raise_if_cancelled()
-        chosen = outputs_of(names, is_video=item.is_video)
-        try:
-            if not chosen:
-                raise ExportError(f"none of {', '.join(names)} can be written for an image", path=item.path)
-            stamp = _stamp(item.path)
-            if not redo and _is_done(job, paths, chosen, stamp):
-                yield ItemSkipped(item.path, _files(paths, chosen))
-                continue
-            make = _segment_video if item.is_video else _segment_image
-            steps = make(job, item.path, paths, chosen, stamp, cancel)
-            done = yield from _shown(steps, item, number if len(plan) > 1 else None, len(plan), clock, worked)
-        except MSegStudioError as error:
-            yield ItemBroken(item.path, _named(error, item.path))
-        except (OSError, MemoryError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or "ran out of memory"
-            yield ItemBroken(item.path, MSegStudioError(reason, path=item.path))
-        else:
-            yield done
-        worked += 1
+    run = _Run(job, names, redo, cancel, segment, len(plan), ProgressClock(len(plan)))
+    numbered = list(enumerate(plan))
+    for is_video, group in itertools.groupby(numbered, lambda entry: entry[1][0].is_video):
+        if not is_video:
+            yield from _images(run, list(group))
+            continue
+        for number, (item, paths) in group:
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            yield from _video(run, number, item, paths)
 
 
-def _shown(
-    steps: Generator[BatchEvent, None, ItemDone],
-    item: InputItem,
-    number: int | None,
-    total: int,
-    clock: ProgressClock,
-    worked: int,
-) -> Generator[BatchEvent, None, ItemDone]:
-    """Progress of one input, as it is when it is the only one (`number` None), else as one of all."""
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as end:
-            done: ItemDone = end.value
-            return done
-        if isinstance(event, Progress) and number is not None:
-            part = f" {event.done}/{event.total} {event.what}" if event.total > 1 else ""
-            left = clock.at(worked).seconds_left if worked else None
-            if left is not None:
-                left *= (total - number) / max(1, total - worked)
-            yield Progress(number, total, f"{item.path.name}{part}", left)
-        else:
-            yield event
+@dataclass(slots=True)
+class _Run:
+    """What all inputs share."""
+
+    job: Job
+    names: Sequence[str]
+    redo: bool
+    cancel: CancelToken | None
+    segment: Segment
+    total: int
+    clock: ProgressClock
+    worked: int = 0
+    """Inputs that were not skipped, so far."""
+
+    def shown(self, event: Progress, number: int, item: InputItem) -> Progress:
+        """Progress of input `number`, as it is when it is the only one, else as one of all."""
+        if self.total == 1:
+            return event
+        part = f" {event.done}/{event.total} {event.what}" if event.total > 1 else ""
+        left = self.clock.at(self.worked).seconds_left if self.worked else None
+        if left is not None:
+            left *= (self.total - number) / max(1, self.total - self.worked)
+        return Progress(number, self.total, f"{item.path.name}{part}", left)
 
 
-def _segment_image(
-    job: Job, path: Path, paths: OutputPaths, names: Sequence[str], stamp: SourceStamp, cancel: CancelToken | None
-) -> Generator[BatchEvent, None, ItemDone]:
-    done = yield from segment_frame(job, read_image(path), cancel=cancel)
-    sidecar = sidecars.build(done.labels, job.facts, source=stamp)
-    request = ExportRequest(done.labels, done.frame)
-    written = write_outputs(paths, names, request, sidecar, scores=done.scores if SCORES in names else None)
-    return ItemDone(path, tuple(written), 1, done.seconds)
+@dataclass(frozen=True, eq=False, slots=True)
+class _Ready:
+    """An input whose outputs are to be made."""
+
+    number: int
+    item: InputItem
+    paths: OutputPaths
+    outputs: tuple[str, ...]
+    stamp: SourceStamp
+    frame: Frame | None
+    """Of an image."""
 
 
-def _segment_video(
-    job: Job, path: Path, paths: OutputPaths, names: Sequence[str], stamp: SourceStamp, cancel: CancelToken | None
-) -> Generator[BatchEvent, None, ItemDone]:
-    """Frames stream through; the sidecar comes last and says how many there are."""
+def _ready(run: _Run, number: int, item: InputItem, paths: OutputPaths) -> _Ready | ItemSkipped | ItemBroken:
+    """Look at one input, and read it when it is an image that is not done. For any thread."""
+    try:
+        outputs = outputs_of(run.names, is_video=item.is_video)
+        if not outputs:
+            raise ExportError(f"none of {', '.join(run.names)} can be written for an image", path=item.path)
+        stamp = _stamp(item.path)
+        if not run.redo and _is_done(run.job, paths, outputs, stamp):
+            return ItemSkipped(item.path, _files(paths, outputs))
+        return _Ready(number, item, paths, outputs, stamp, None if item.is_video else read_image(item.path))
+    except (MSegStudioError, OSError, MemoryError) as error:
+        return _broken(item.path, error)
+
+
+def _images(run: _Run, plan: Sequence[tuple[int, tuple[InputItem, OutputPaths]]]) -> Iterator[BatchEvent]:
+    """Images one after the other: the next are read and the last are written while one is segmented."""
+    seen = (_ready(run, number, item, paths) for number, (item, paths) in plan)
+    pieces = ((one, one.frame.pixels_HW3.nbytes if isinstance(one, _Ready) and one.frame else 0) for one in seen)
+    asked: deque[_Ready] = deque()
+    ends: deque[Future[BatchEvent]] = deque()
+    with ReadAhead(pieces, cancel=run.cancel) as ahead, WriteBehind(cancel=run.cancel) as writer:
+        for event in run.segment(run.job, _asked(ahead, asked), cancel=run.cancel):
+            if isinstance(event, Progress):
+                yield run.shown(event, asked[0].number, asked[0].item)
+            elif isinstance(event, SegmentedFrame):
+                work = partial(_write_image, run.job, asked.popleft(), event)
+                ends.append(writer.submit(work, size_bytes=size_of(event)))
+                run.worked += 1
+            elif isinstance(event, ItemFailed):
+                ends.append(writer.submit(partial(_broken, asked.popleft().item.path, event.error)))
+                run.worked += 1
+            elif isinstance(event, ItemSkipped | ItemBroken):
+                ends.append(writer.submit(partial(_same, event)))  # it waits for its turn
+                run.worked += isinstance(event, ItemBroken)
+            del event
+            while ends and ends[0].done():
+                yield ends.popleft().result()
+        while ends:
+            yield writer.result(ends.popleft())
+
+
+def _asked(
+    ahead: Iterable[_Ready | ItemSkipped | ItemBroken], asked: deque[_Ready]
+) -> Iterator[SourceItem | ItemSkipped | ItemBroken]:
+    """Images that are to be segmented, noted in `asked`; the others as they are."""
+    for one in ahead:
+        if isinstance(one, _Ready) and one.frame is not None:
+            asked.append(dataclasses.replace(one, frame=None))
+            yield SourceItem(FrameRef(one.item.path), partial(_same, one.frame))
+        elif not isinstance(one, _Ready):
+            yield one
+
+
+def _same(what: _T) -> _T:
+    return what
+
+
+def _write_image(job: Job, ready: _Ready, done: SegmentedFrame) -> BatchEvent:
+    try:
+        sidecar = sidecars.build(done.labels, job.facts, source=ready.stamp)
+        request = ExportRequest(done.labels, done.frame)
+        scores = done.scores if SCORES in ready.outputs else None
+        written = write_outputs(ready.paths, ready.outputs, request, sidecar, scores=scores)
+    except (MSegStudioError, OSError, MemoryError) as error:
+        return _broken(ready.item.path, error)
+    return ItemDone(ready.item.path, tuple(written), 1, done.seconds)
+
+
+def _video(run: _Run, number: int, item: InputItem, paths: OutputPaths) -> Iterator[BatchEvent]:
+    """One video, from its first frame to its outputs."""
+    ready = _ready(run, number, item, paths)
+    if not isinstance(ready, _Ready):
+        run.worked += not isinstance(ready, ItemSkipped)
+        yield ready
+        return
+    try:
+        steps = _segment_video(run, ready)
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                done: ItemDone = end.value
+                break
+            yield run.shown(event, number, item)
+    except (MSegStudioError, OSError, MemoryError) as error:
+        yield _broken(item.path, error)
+    else:
+        yield done
+    run.worked += 1
+
+
+def _segment_video(run: _Run, ready: _Ready) -> Generator[Progress, None, ItemDone]:
+    """Frames stream through three threads; the sidecar comes last and says how many there are."""
     started_s = time.monotonic()
+    job, path, paths, names = run.job, ready.item.path, ready.paths, ready.outputs
     with open_source(path) as source:
         first = source.frame(_first_readable(source))
         own_folder = any(name not in (VIDEO, SCORES) for name in names)
@@ -158,19 +242,23 @@ def _segment_video(
             (paths.base if own_folder else paths.base.parent).mkdir(parents=True, exist_ok=True)
         sidecars.withdraw(paths.sidecar)
         with contextlib.ExitStack() as stack:
-            files = _VideoFiles(job, paths, names, stack, fps=source.info.fps, size=(first.width, first.height))
+            files = VideoFiles(job, paths, names, stack, fps=source.info.fps, size=(first.width, first.height))
             clock, seen = ProgressClock(source.info.count, "frames"), 0
-            for event in segment_source(job, source.items(), cancel=cancel):
-                if isinstance(event, Progress):
-                    continue
-                seen += 1
-                yield clock.at(seen)
-                if isinstance(event, SegmentedFrame):
-                    files.write(event)
-                else:
-                    files.miss(event)
+            # The decoder is the reading thread's until the block ends, the files are the writing thread's.
+            with read_ahead(source.items(), cancel=run.cancel) as ahead, WriteBehind(cancel=run.cancel) as writer:
+                for event in run.segment(job, ahead, cancel=run.cancel):
+                    writer.check()
+                    if isinstance(event, Progress):
+                        continue
+                    seen += 1
+                    yield clock.at(seen)
+                    if isinstance(event, SegmentedFrame):
+                        writer.put(partial(files.write, event), size_bytes=size_of(event))
+                    else:
+                        files.miss(event)
+                    del event
             notes = source.info.notes  # now that all frames were asked for
-            sidecar = files.sidecar(stamp, (first.height, first.width), notes)
+            sidecar = files.sidecar(ready.stamp, (first.height, first.width), notes)
             if files.store is not None:
                 files.store.update(sidecar.as_dict())
     sidecars.write_sidecar(paths.sidecar, sidecar)
@@ -179,68 +267,6 @@ def _segment_video(
         noted = f" ({'; '.join(notes)})" if notes else ""
         raise VideoReadError(f"{len(files.missed)} of {seen} frames are missing: {error.reason}{noted}", path=path)
     return ItemDone(path, (*_files(paths, names), paths.sidecar), seen, time.monotonic() - started_s, notes)
-
-
-class _VideoFiles:
-    """The outputs of one video while its frames come."""
-
-    def __init__(
-        self,
-        job: Job,
-        paths: OutputPaths,
-        names: Sequence[str],
-        stack: contextlib.ExitStack,
-        *,
-        fps: float,
-        size: tuple[int, int],
-    ) -> None:
-        """`stack` closes the files: complete when it ends well, away when it does not. `size` is (width, height)."""
-        self._job, self._paths, self._names = job, paths, names
-        self._frame_exporters = [exporter(name) for name in names if name not in (VIDEO, SCORES)]
-        rate = Fraction(fps or _FALLBACK_FPS).limit_denominator(100_000)
-        self._video = stack.enter_context(VideoWriter(paths.overlay, fps=rate, size=size)) if VIDEO in names else None
-        self.store = stack.enter_context(ScoreStoreWriter(paths.scores, job.facts)) if SCORES in names else None
-        self.missed: list[ItemFailed] = []
-        self._times_s: list[float] = []
-        self._pixels = np.zeros(job.projection.target.num_channels, np.int64)
-
-    def write(self, done: SegmentedFrame) -> None:
-        """Write all outputs of one frame."""
-        ref = done.frame.ref
-        if ref is None:
-            raise ValueError("a frame of a video knows its place")
-        place = OutputPaths(self._paths.frame(ref.index).with_suffix(""))
-        request = ExportRequest(done.labels, done.frame)
-        for one in self._frame_exporters:
-            target = place.file(one.suffix)
-            with export_errors(target):
-                one.write(target, request)
-        if self._video is not None:
-            self._video.write(blend(done.frame.pixels_HW3, done.labels), timestamp_s=ref.timestamp_s)
-        if self.store is not None and done.scores is not None:
-            self.store.append(done.scores, ref.timestamp_s, index=ref.index)
-        self._times_s.append(ref.timestamp_s)
-        for info, count in done.labels.counts():
-            self._pixels[info.id] += count
-
-    def miss(self, failed: ItemFailed) -> None:
-        """Note a frame that could not be read or segmented."""
-        self.missed.append(failed)
-
-    def sidecar(self, stamp: SourceStamp, size: tuple[int, int], notes: Sequence[str]) -> Sidecar:
-        """What to write at the end; `size` is (height, width)."""
-        if not self._times_s and self.missed:
-            raise self.missed[0].error
-        return sidecars.build(
-            self._job.projection.target,
-            self._job.facts,
-            source=stamp,
-            size=size,
-            pixels={int(class_id): int(self._pixels[class_id]) for class_id in np.flatnonzero(self._pixels)},
-            outputs=tuple(self._names),
-            timestamps_s=self._times_s,
-            notes=notes,
-        )
 
 
 def _first_readable(source: Source) -> int:
@@ -256,9 +282,12 @@ def _first_readable(source: Source) -> int:
     raise problem or VideoReadError("holds no frames", path=source.info.path)
 
 
-def _named(error: MSegStudioError, path: Path) -> MSegStudioError:
-    """`error` as it is when it names a file, else as one about `path`: in a batch, "this image" says too little."""
-    return error if error.path is not None else type(error)(error.reason, path=path)
+def _broken(path: Path, error: MSegStudioError | OSError | MemoryError) -> ItemBroken:
+    """With an error that names a file: in a batch, "this image" says too little."""
+    if not isinstance(error, MSegStudioError):
+        reason = getattr(error, "strerror", None) or str(error) or "ran out of memory"
+        return ItemBroken(path, MSegStudioError(reason, path=path))
+    return ItemBroken(path, error if error.path is not None else type(error)(error.reason, path=path))
 
 
 def _stamp(path: Path) -> SourceStamp:

@@ -16,6 +16,7 @@ from mseg_studio.progress import CancelToken, Progress
 from mseg_studio.taxonomy.projection import Projection
 
 if TYPE_CHECKING:
+    from mseg_studio.inference.dense import DenseScores
     from mseg_studio.inference.predictor import Predictor
 
 
@@ -56,6 +57,13 @@ def segment_frame(
     """Progress after every tile; the return value is the segmented frame. Raises Cancelled, DeviceMemoryError."""
     started_s = time.monotonic()
     dense = yield from job.predictor.steps(frame.pixels_HW3, cancel=cancel)
+    return finish_frame(job, frame, dense, started_s=started_s, cancel=cancel)
+
+
+def finish_frame(
+    job: Job, frame: Frame, dense: DenseScores, *, started_s: float, cancel: CancelToken | None = None
+) -> SegmentedFrame:
+    """What the job wants of a frame's scores; `started_s` is when work on it began (monotonic). Raises Cancelled."""
     labels = dense.labels(job.projection)
     scores = None
     if job.top_k:
