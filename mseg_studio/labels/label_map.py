@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +14,9 @@ from mseg_studio.taxonomy.projection import Projection
 
 Mapping = Literal["projected", "hard"]
 Ids = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+_EXACT_COUNT = 1 << 24
+"""Pixels up to which OpenCV's histogram, in float32, counts exactly."""
 
 
 def as_ids(values: npt.NDArray[np.integer], taxonomy: Taxonomy) -> Ids:
@@ -55,4 +59,7 @@ class LabelMap:
         return LabelMap(projection.project_ids(self.ids_HW), projection.target, "hard")
 
     def _histogram(self) -> npt.NDArray[np.int64]:
-        return np.bincount(self.ids_HW.ravel(), minlength=self.taxonomy.ignore_id + 1)
+        ids = self.ids_HW
+        if ids.dtype == np.uint8 and 0 < ids.size <= _EXACT_COUNT:  # several times faster than numpy's
+            return cv2.calcHist([ids], [0], None, [256], [0, 256])[:, 0].astype(np.int64)
+        return np.bincount(ids.ravel(), minlength=self.taxonomy.ignore_id + 1)
