@@ -5,12 +5,15 @@ import json
 import os
 import random
 import shutil
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mseg_studio.errors import DeviceMemoryError
+from mseg_studio.errors import DeviceMemoryError, ExportError
+from mseg_studio.inference import batch
 from mseg_studio.inference.batch import (
     ItemBroken,
     ItemDone,
@@ -19,8 +22,10 @@ from mseg_studio.inference.batch import (
     segment_to_files,
 )
 from mseg_studio.inference.jobs import ItemFailed, Job, SegmentedFrame, segment_source
+from mseg_studio.inference.pipeline import DEPTH
 from mseg_studio.inference.predictor import Predictor
 from mseg_studio.inference.recipe import Recipe
+from mseg_studio.inference.video_files import VideoFiles
 from mseg_studio.labels.output_layout import InputItem, plan_outputs
 from mseg_studio.labels.score_store import ScoreStore
 from mseg_studio.labels.sidecar import read_sidecar
@@ -166,6 +171,84 @@ def test_a_video_gives_all_frames_at_their_times(film, tmp_path):
         written = read_label_ids(folder / "000003.png")
         assert (labels.ids_HW == written)[certified].all()
     assert [type(event) for event in run(job, plan, ("ids", "video", "scores", "colour"))] == [ItemSkipped]
+
+
+class InTurn:
+    """Reads and writes when asked to, in the caller's thread: what `pipeline` does in threads."""
+
+    def __init__(self, pieces=(), *, cancel=None):
+        self.pieces = pieces
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def __iter__(self):
+        return (piece for piece, _ in self.pieces)
+
+    def check(self):
+        return None
+
+    def put(self, work, *, size_bytes=0):
+        work()
+
+    def submit(self, work, *, size_bytes=0):
+        future = Future()
+        future.set_result(work())
+        return future
+
+    def result(self, future):
+        return future.result()
+
+
+def test_files_are_those_of_one_step_after_the_other(film, photos, tmp_path, monkeypatch):
+    names = ("ids", "overlay", "colour", "scores", "video")
+
+    def files_in(folder: str) -> dict[str, bytes]:
+        videos = plan_outputs([InputItem(film, is_video=True)], tmp_path / folder)
+        events = run(make_job(top_k=4), [*plan_of(photos, tmp_path / folder / "photos"), *videos], names)
+        assert [type(event) for event in events] == [ItemDone] * 4, events
+        return {
+            str(path.relative_to(tmp_path / folder)): path.read_bytes()
+            for path in (tmp_path / folder).rglob("*")
+            if path.is_file()
+        }
+
+    overlapped = files_in("overlapped")
+    monkeypatch.setattr(batch, "ReadAhead", InTurn)
+    monkeypatch.setattr(batch, "read_ahead", lambda items, cancel: InTurn((item, 0) for item in items))
+    monkeypatch.setattr(batch, "WriteBehind", InTurn)
+    assert files_in("in turn") == overlapped
+    assert len(overlapped) == 3 * 5 + 5 * 2 + 3
+
+
+def test_an_output_of_a_video_that_cannot_be_written_ends_it_at_once(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "drive.mp4", range(40))
+    written = []
+
+    def write(files, done):
+        if len(written) == 2:
+            raise ExportError("no space left", path=files._paths.base)
+        written.append(done.frame.ref.index)
+
+    monkeypatch.setattr(VideoFiles, "write", write)
+    job, before = make_job(), threading.active_count()
+    [broken] = run(job, plan_outputs([InputItem(path, is_video=True)], tmp_path / "out"), ("ids", "video"))
+    assert "no space left" in str(broken.error)
+    assert written == [0, 1]
+    assert job.predictor.images <= 2 + DEPTH + 2
+    assert threading.active_count() == before
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_an_image_that_cannot_be_written_is_an_error_of_that_image(photos, tmp_path):
+    plan = plan_of(photos, tmp_path / "out")
+    (tmp_path / "out/b.json").mkdir(parents=True)
+    events = run(make_job(), plan)
+    assert [type(event) for event in events] == [ItemDone, ItemBroken, ItemDone]
+    assert [event.path.name for event in events] == ["a.png", "b.png", "c.png"]
 
 
 def test_a_truncated_video_gives_what_there_is_and_says_so(film, tmp_path):
