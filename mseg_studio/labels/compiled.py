@@ -116,7 +116,7 @@ def read_pixels(
     ignore_id: int,
     restricted: bool,
     exact: bool,
-    min_confidence: float,
+    least_steps: int,
     measure: int,
     start: int,
     stop: int,
@@ -124,12 +124,14 @@ def read_pixels(
     """Labels, certificates and a measure of pixels start:stop; see `measures.read`.
 
     `slots` gives each source id's place in `class_ids_K`, -1 for none. `exact`: without a mapping the first class is
-    the answer. `measure` is 0 for none, else 1 + its place in MEASURES.
+    the answer. `least_steps` is the least confidence in 1/MEASURE_STEPS. `measure` is 0 for none, else 1 + its place in
+    MEASURES.
     """
     classes = class_ids_K.shape[0]
     sums_K = np.zeros(classes, np.float64)
     touched_k = np.empty(bits_Pk.shape[1], np.int32)
-    labels_only = measure == 0 and min_confidence == 0.0
+    labels_only = measure == 0 and least_steps == 0
+    asked = least_steps / MEASURE_STEPS
     for at in range(start, stop):
         slot = slots[ids_Pk[at, 0]]
         # More than half of the mass on one class: nothing can beat it, whatever the others map to.
@@ -143,17 +145,18 @@ def read_pixels(
         mass = total + dropped
         least, most = _confidence(best, mass, dropped, classes, exact)
         sure = count > 0 and (exact or classes == 1 or best - second > dropped + CERTIFICATION_MARGIN)
-        if least < min_confidence:
+        steps = int(least * MEASURE_STEPS + 0.5)
+        if steps < least_steps:
             labels_P[at] = ignore_id
-            sure = mass > CERTIFICATION_MARGIN and most < min_confidence - _RATIO_MARGIN
+            sure = mass > CERTIFICATION_MARGIN and most < asked - _RATIO_MARGIN
         elif count == 0:
             labels_P[at] = ignore_id if restricted else class_ids_K[0]
         else:
             labels_P[at] = class_ids_K[winner]
-            sure = sure and (min_confidence == 0.0 or classes == 1 or least >= min_confidence + _RATIO_MARGIN)
+            sure = sure and (least_steps == 0 or classes == 1 or least >= asked + _RATIO_MARGIN)
         certified_P[at] = sure
         if measure == 1:
-            measure_P[at] = np.uint16(least * MEASURE_STEPS + 0.5)
+            measure_P[at] = np.uint16(steps)
         elif measure == 2:
             lead = 0.0 if mass < NO_MASS else (best - second) / (best if classes == 1 and best > 0.0 else mass)
             measure_P[at] = np.uint16(min(1.0, lead) * MEASURE_STEPS + 0.5)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from mseg_studio.discovery import discover
 from mseg_studio.errors import ExportError, nearest
@@ -16,6 +19,7 @@ from mseg_studio.labels.export_errors import export_errors
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.output_layout import OutputPaths
 from mseg_studio.labels.overlay import OverlayStyle
+from mseg_studio.labels.readout import Measure
 from mseg_studio.labels.score_map import ScoreMap
 from mseg_studio.labels.score_store import ScoreStoreWriter
 from mseg_studio.labels.sidecar import Sidecar
@@ -28,11 +32,13 @@ SCORES = "scores"
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What an exporter writes from: labels, the image under them where there is one, and how an overlay looks."""
+    """What an exporter writes from: labels, the image under them where there is one, how an overlay looks, measures."""
 
     labels: LabelMap
     frame: Frame | None = None
     style: OverlayStyle = dataclasses.field(default_factory=OverlayStyle)
+    measures: Mapping[Measure, npt.NDArray[np.uint16]] = dataclasses.field(default_factory=dict)
+    """How sure the labels are, (H, W) as in `Reading`: what the exporters asked for with `needs_measure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Exporter:
     """For formats of ids: what `write` wrote, in the same taxonomy; equal to the labels written."""
     needs_frame: bool = False
     """Whether the image is part of the picture."""
+    needs_measure: Measure | None = None
+    """What must be in the request's `measures`."""
     accepts: Callable[[Taxonomy], str] = lambda taxonomy: ""
     """Why labels in a taxonomy cannot be written in this format; empty when they can."""
 
@@ -58,6 +66,8 @@ class Exporter:
         """Why `request` cannot be written in this format; empty when it can."""
         if self.needs_frame and request.frame is None:
             return "an overlay needs the image"
+        if self.needs_measure is not None and self.needs_measure not in request.measures:
+            return f"the {self.needs_measure} of these labels was not measured"
         return self.accepts(request.labels.taxonomy)
 
 
@@ -73,6 +83,13 @@ def exporter(name: str) -> Exporter:
     if name not in found:
         raise ExportError(f"unknown output '{name}'{nearest(name, found)}")
     return found[name]
+
+
+def measures_of(names: Sequence[str]) -> tuple[Measure, ...]:
+    """What the exporters among the outputs `names` need to have measured."""
+    known = exporters()
+    found = (known[name].needs_measure for name in names if name in known)
+    return tuple(dict.fromkeys(measure for measure in found if measure is not None))
 
 
 def write_outputs(
@@ -104,6 +121,7 @@ def write_outputs(
         taxonomy=sidecar.taxonomy,
         recipe_hash=sidecar.recipe_hash,
         model_sha256=sidecar.model.sha256,
+        readout=sidecar.readout,
     )
     with export_errors(paths.base.parent):
         paths.base.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from mseg_studio.labels.label_map import Ids, LabelMap, as_ids
 from mseg_studio.labels.pixel_threads import over_pixels
-from mseg_studio.labels.readout import MEASURES, Reading, Readout
+from mseg_studio.labels.readout import MEASURE_STEPS, MEASURES, Reading, Readout
 from mseg_studio.taxonomy.projection import Projection
 
 CERTIFICATION_MARGIN = 1e-3
@@ -71,7 +71,7 @@ def read(
             part.target.ignore_id,
             len(part.class_ids) < len(part.target),
             part.is_identity,
-            readout.min_confidence,
+            round(readout.min_confidence * MEASURE_STEPS),
             measure,
             start,
             stop,

@@ -1,8 +1,8 @@
 """Where the outputs of an input go (contracts.md, "Outputs of segment").
 
-`DIR/<relative path>/<stem>.png | .json | _colour.png | _overlay.png | .h5`; a video has a folder `DIR/<stem>/` with one
-`<frame:06d>.png` a frame, and its other files beside the folder. Inputs whose outputs would collide keep their
-extension: `a.jpg` and `a.png` give `a.jpg.png` and `a.png.png`.
+`DIR/<relative path>/<stem>.png | .json | _colour.png | _overlay.png | .h5`, and one `_<name>.png` for each measure; a
+video has a folder `DIR/<stem>/` with one `<frame:06d>.png` a frame, and its other files beside the folder. Inputs whose
+outputs would collide keep their extension: `a.jpg` and `a.png` give `a.jpg.png` and `a.png.png`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from pathlib import Path
 
 from mseg_studio.errors import ExportError
 
-IMAGE_SUFFIXES = (".png", ".json", "_colour.png", "_overlay.png", ".h5")
+IMAGE_SUFFIXES = (
+    *(".png", ".json", "_colour.png", "_overlay.png", ".h5"),
+    *("_confidence.png", "_margin.png", "_entropy.png"),
+)
 VIDEO_SUFFIXES = ("", ".json", "_overlay.mp4", ".h5")
 """What a video puts beside its folder of frames, and the folder itself."""
 

@@ -5,7 +5,8 @@ Per pixel, q_k is the summed probability of output class k among those that take
 - the label is the class of the largest q; between equal ones the smaller id
 - confidence is max q / s, margin (max q - second q) / s, entropy -sum (q / s) ln(q / s) / ln(K) with K classes that
   take part; all lie in [0, 1], and K = 1 has no entropy. Where s < `NO_MASS` confidence and margin are 0, entropy 1.
-- a label whose confidence is below `min_confidence` becomes the ignore id: "unlabeled"
+- a label whose confidence, as it is kept (see `MEASURE_STEPS`), is below `min_confidence` becomes the ignore id:
+  "unlabeled"
 
 So leaving classes out renormalises. It does not make the network faster: nothing here runs it.
 """

@@ -86,6 +86,8 @@ class Sidecar:
     """Presentation times of a video's frames."""
     notes: tuple[str, ...] = ()
     """What a person should know about the source: it is damaged, frames are missing."""
+    readout: Mapping[str, Any] = field(default_factory=dict)
+    """What made the labels others than the plain ones; see `Readout.facts`. Empty for plain labels."""
     program_version: str = field(default=__version__)
 
     def as_dict(self) -> dict[str, Any]:
@@ -115,6 +117,8 @@ class Sidecar:
             values["frames"] = self.frames
         if self.timestamps_s is not None:
             values["timestamps_s"] = list(self.timestamps_s)
+        if self.readout:
+            values["readout"] = dict(self.readout)
         if self.notes:
             values["notes"] = list(self.notes)
         return values
@@ -133,8 +137,8 @@ def build(
 ) -> Sidecar:
     """The sidecar of a label map, or of a video: then its taxonomy, `size` (height, width), `pixels` by class id.
 
-    `known` holds what inference knows: model, recipe, recipe_hash, engine, precision, device, certified_share, mapping
-    (the `sidecar` of `LabelsReady`). Raises ValueError when one is missing.
+    `known` holds what inference knows: model, recipe, recipe_hash, engine, precision, device, certified_share, mapping,
+    readout (the `sidecar` of `LabelsReady`). Raises ValueError when one is missing.
     """
     if isinstance(labels, LabelMap):
         taxonomy, size = labels.taxonomy, labels.ids_HW.shape
@@ -170,6 +174,7 @@ def build(
         frames=None if timestamps_s is None else len(timestamps_s),
         timestamps_s=None if timestamps_s is None else tuple(float(t) for t in timestamps_s),
         notes=tuple(notes),
+        readout=dict(known.get("readout", {})),
     )
 
 
@@ -202,6 +207,7 @@ def parse(values: Any, path: Path) -> Sidecar:
             frames=None if values.get("frames") is None else int(values["frames"]),
             timestamps_s=None if times is None else tuple(float(t) for t in times),
             notes=tuple(str(note) for note in values.get("notes", ())),
+            readout=dict(values.get("readout", {})),
             program_version=str(values["program_version"]),
         )
     except KeyError as error:
@@ -234,10 +240,19 @@ def withdraw(path: Path) -> None:
         path.unlink()
 
 
-def finished(path: Path, *, source: SourceStamp, taxonomy: str, recipe_hash: str, model_sha256: str) -> Sidecar | None:
+def finished(
+    path: Path,
+    *,
+    source: SourceStamp,
+    taxonomy: str,
+    recipe_hash: str,
+    model_sha256: str,
+    readout: Mapping[str, Any] | None = None,
+) -> Sidecar | None:
     """The sidecar at `path` when it was made from this source, by this recipe and model, in this taxonomy; else None.
 
-    A sidecar that is missing, broken or of a newer format is none: the output is made again.
+    `readout` is as in `Sidecar`: labels of other classes, say, are other labels. A sidecar that is missing, broken or
+    of a newer format is none: the output is made again.
     """
     try:
         found = read_sidecar(path)
@@ -248,6 +263,7 @@ def finished(path: Path, *, source: SourceStamp, taxonomy: str, recipe_hash: str
         and found.taxonomy == taxonomy
         and found.recipe_hash == recipe_hash
         and found.model.sha256 == model_sha256
+        and found.readout == (readout or {})
     )
     return found if same else None
 
@@ -260,13 +276,16 @@ def is_done(
     taxonomy: str,
     recipe_hash: str,
     model_sha256: str,
+    readout: Mapping[str, Any] | None = None,
     wanted: Collection[str] = ("ids",),
 ) -> bool:
-    """Whether every output in `wanted` was written under the same recipe, model, taxonomy and source, and is there.
+    """Whether every output in `wanted` was written with these (see `finished`), and is there.
 
     `files` gives the path of each output; for the ids of a video that is a folder with one file a frame.
     """
-    found = finished(path, source=source, taxonomy=taxonomy, recipe_hash=recipe_hash, model_sha256=model_sha256)
+    found = finished(
+        path, source=source, taxonomy=taxonomy, recipe_hash=recipe_hash, model_sha256=model_sha256, readout=readout
+    )
     if found is None or not set(wanted) <= set(found.outputs):
         return False
     return all(_is_there(files[name], found.frames) for name in wanted)

@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 
 from mseg_studio.errors import ExportError, ImageReadError
-from mseg_studio.labels.export import Exporter, ExportRequest, exporter, exporters, write_outputs
+from mseg_studio.labels.export import Exporter, ExportRequest, exporter, exporters, measures_of, write_outputs
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.output_layout import OutputPaths
+from mseg_studio.labels.readout import MEASURES, Measure
 from mseg_studio.labels.score_map import ScoreMap
 from mseg_studio.labels.score_store import ScoreStore
 from mseg_studio.labels.sidecar import ModelStamp, Sidecar, SourceStamp, read_sidecar
 from mseg_studio.media.frame import Frame, FrameRef
-from mseg_studio.media.image import read_image
+from mseg_studio.media.image import read_image, read_label_ids
 from mseg_studio.storage import is_leftover
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 
@@ -39,7 +40,8 @@ def make_request(taxonomy: Taxonomy = STREET, height: int = 37, width: int = 53)
     rng = np.random.default_rng(3)
     choices = [info.id for info in taxonomy.classes] + [taxonomy.ignore_id]
     labels = LabelMap(rng.choice(choices, (height, width)).astype(taxonomy.id_dtype), taxonomy)
-    return ExportRequest(labels, Frame(rng.integers(0, 256, (height, width, 3), np.uint8)))
+    measures = {measure: rng.integers(0, 65536, (height, width), np.uint16) for measure in MEASURES}
+    return ExportRequest(labels, Frame(rng.integers(0, 256, (height, width, 3), np.uint8)), measures=measures)
 
 
 def make_sidecar() -> Sidecar:
@@ -62,7 +64,7 @@ def make_sidecar() -> Sidecar:
 
 
 def test_the_expected_ones_are_found() -> None:
-    assert {"ids", "colour", "overlay", "cityscapes-ids", "classes"} <= set(EVERY)
+    assert {"ids", "colour", "overlay", "cityscapes-ids", "classes", *MEASURES} <= set(EVERY)
     assert {"ids", "cityscapes-ids"} <= set(IDS)
 
 
@@ -261,6 +263,18 @@ def test_unknown_outputs_offer_names() -> None:
 def test_an_overlay_needs_its_image(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="needs the image"):
         exporter("overlay").write(tmp_path / "a.png", ExportRequest(make_request().labels))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_measure_is_a_16_bit_picture_of_it(measure: Measure, tmp_path: Path) -> None:
+    one, request = exporter(measure), make_request()
+    assert measures_of(["ids", measure, "scores", measure]) == (measure,)
+    one.write(tmp_path / f"a{one.suffix}", request)
+    np.testing.assert_array_equal(read_label_ids(tmp_path / f"a_{measure}.png"), request.measures[measure])
+    unmeasured = ExportRequest(request.labels, request.frame)
+    assert one.problem(unmeasured) == f"the {measure} of these labels was not measured"
+    with pytest.raises(ExportError, match="was not measured"):
+        one.write(tmp_path / "b.png", unmeasured)
 
 
 def test_cityscapes_ids_are_the_published_ones(tmp_path: Path) -> None:

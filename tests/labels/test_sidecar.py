@@ -145,6 +145,33 @@ def test_not_done_under_another_key(tmp_path: Path, key: str) -> None:
     assert not Done(tmp_path)(**{key: "other"})
 
 
+READOUT = {"only": [{"id": 1, "name": "class 1"}], "min_confidence": 0.5, "smoothing": 0.0}
+
+
+def test_not_done_under_another_readout(tmp_path: Path) -> None:
+    done = Done(tmp_path)
+    assert done(readout={})
+    assert not done(readout=READOUT)
+    restricted = sc.build(make_labels(make_taxonomy(), 4, 6), KNOWN | {"readout": READOUT}, source=SourceStamp("a.jpg"))
+    values = json.loads(json.dumps(restricted.as_dict()))
+    assert values["readout"] == READOUT
+    assert sc.parse(values, done.json) == restricted
+    written = dataclasses.replace(restricted, source=SourceStamp.of(done.image), outputs=("ids",))
+    sc.write_sidecar(done.json, written)
+    assert done(readout=READOUT)
+    assert not done(), "the plain labels were not made"
+    assert not done(readout=READOUT | {"min_confidence": 0.6})
+
+
+def test_plain_labels_have_no_readout_as_in_sidecars_written_before(tmp_path: Path) -> None:
+    values = make_sidecar(SourceStamp("a.jpg")).as_dict()
+    assert "readout" not in values
+    assert sc.parse(values, tmp_path / "a.json").readout == {}
+    (tmp_path / "a.json").write_text(json.dumps(values | {"readout": "plain"}))
+    with pytest.raises(ConfigError, match="wrong value"):
+        sc.read_sidecar(tmp_path / "a.json")
+
+
 def test_not_done_when_source_or_files_changed(tmp_path: Path) -> None:
     done = Done(tmp_path)
     assert not done(wanted=("ids", "colour")), "the colour picture was not asked for then"
