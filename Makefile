@@ -1,10 +1,10 @@
-# make run · test · check · bench: each makes .venv and installs what it needs by itself.
+# make run · test · check · bench · bench-quick: each makes .venv and installs what it needs by itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench bench-quick clean
 
 run: $(STAMP)
 	$(BIN)/mseg-studio $(ARGS)
@@ -21,6 +21,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(STAMP)
+	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 # The stamp is older than what it depends on whenever the environment must be brought up to date.
 $(STAMP): pyproject.toml constraints.txt

@@ -18,7 +18,7 @@ from tests.goldens.weights import FOLDER, NUM_CLASSES, SPECS, golden_network
 
 GOLDENS = json.loads((FOLDER / "index.json").read_text())
 W48_SCALES = ([1.0],)
-"""The other W48 golden has eleven crops of the large network: `benchmarks/w48_1080p.py --goldens` holds it."""
+"""The other W48 golden has eleven crops of the large network: `make bench` holds it (golden_w48_float32)."""
 CASES = [golden for golden in GOLDENS if golden["network"] == "tiny" or golden["scales"] in W48_SCALES]
 
 
