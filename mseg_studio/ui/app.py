@@ -22,8 +22,8 @@ from mseg_studio.ui.main_window import MainWindow
 from mseg_studio.ui.screenshot import Screenshot
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.theme import Theme
+from mseg_studio.ui.workspaces.segment.choice import Choice
 from mseg_studio.ui.workspaces.segment.notice import Notice
-from mseg_studio.ui.workspaces.segment.results import Choice
 from mseg_studio.ui.workspaces.segment.session import Session
 
 _INTERRUPTED = 130

@@ -16,6 +16,7 @@ from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal, Slot
 from mseg_studio.errors import MSegStudioError
 from mseg_studio.inference.events import InferenceEvent, LabelsReady
 from mseg_studio.inference.recipe import Recipe
+from mseg_studio.labels.readout import Readout
 from mseg_studio.media.events import FrameReady, MediaEvent
 from mseg_studio.media.frame import Frame
 from mseg_studio.taxonomy.model import ClassInfo
@@ -53,11 +54,11 @@ class InferenceLike(Protocol):
     def start(self) -> None:
         """Start the process."""
 
-    def segment(self, frame: Frame, *, model: str, recipe: Recipe, target: str) -> int:
+    def segment(self, frame: Frame, *, model: str, recipe: Recipe, target: str, readout: Readout) -> int:
         """Segment a frame; the generation given here comes back with the answer."""
 
-    def project(self, target: str) -> int:
-        """The last frame's labels in another taxonomy, without a run of the network."""
+    def project(self, target: str, *, readout: Readout) -> int:
+        """The last frame's labels in another taxonomy or readout, without a run of the network."""
 
     def probe(self, x: int, y: int, *, target: str | None = None) -> object:
         """Probabilities at one pixel of the last frame."""
@@ -87,6 +88,8 @@ class Prediction:
     counts: tuple[tuple[ClassInfo, int], ...]
     packed: bytes
     """The ids, compressed by zlib: what is kept for frames that are not on screen."""
+    packed_measure: bytes = b""
+    """The measure, compressed alike; empty when nothing was measured."""
 
 
 class MediaBridge(QObject):
@@ -120,7 +123,8 @@ class InferenceBridge(QObject):
     def _on_event(self, event: InferenceEvent) -> None:
         if isinstance(event, LabelsReady):
             packed = zlib.compress(event.labels.ids_HW.tobytes(), 1)
-            self.happened.emit(Prediction(event, tuple(event.labels.counts()), packed))
+            measured = b"" if event.measure_HW is None else zlib.compress(event.measure_HW.tobytes(), 1)
+            self.happened.emit(Prediction(event, tuple(event.labels.counts()), packed, measured))
         else:
             self.happened.emit(event)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Links
 from mseg_studio.ui.bridges import InferenceBridge, MediaBridge
-from mseg_studio.ui.workspaces.segment.estimate import Predict
+from mseg_studio.ui.workspaces.segment.estimate import Learn, Predict, learn_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +73,5 @@ class Services:
     search: Callable[[Taxonomy, str, int], list[ClassInfo]]
     cameras: Callable[[], Sequence[str]] = field(default=tuple)
     """Sources to open as a camera; empty where there is none."""
+    learn: Learn = learn_nothing
+    """Told what runs took, so that `predict` gets better."""

@@ -19,7 +19,7 @@ from mseg_studio.ui.app import WindowOptions, close_window, make_window
 from mseg_studio.ui.dialogs.export import ExportDialog
 from mseg_studio.ui.real_services import real_services
 from mseg_studio.ui.theme import Theme
-from mseg_studio.ui.workspaces.segment.results import ItemState
+from mseg_studio.ui.workspaces.segment.items import ItemState
 from tests.ui.conftest import write_picture
 
 pytestmark = pytest.mark.timeout(240)

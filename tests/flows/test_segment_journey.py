@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QApplication
 
 from mseg_studio.ui.dialogs.export import ExportDialog
 from mseg_studio.ui.main_window import MainWindow
-from mseg_studio.ui.workspaces.segment.results import ItemState
+from mseg_studio.ui.workspaces.segment.items import ItemState
 from tests.ui.conftest import write_picture
 from tests.ui.fakes import FINE, Doubles
 

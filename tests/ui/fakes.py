@@ -24,6 +24,7 @@ from mseg_studio.inference.events import (
 )
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.labels.readout import PLAIN, Readout
 from mseg_studio.media.events import FrameReady, MediaFailed, Opened, SourceInfo, ThumbnailReady
 from mseg_studio.media.frame import Frame, FrameRef
 from mseg_studio.progress import Progress
@@ -170,7 +171,10 @@ class FakeMedia(_Worker):
 
 
 class FakeInference(_Worker):
-    """Labels by position: sky above, road below, a car in the middle. `seconds` is what a run takes."""
+    """Labels by position: sky above, road below, a car in the middle, surer from left (0.4) to right (1).
+
+    `seconds` is what a run takes.
+    """
 
     def __init__(self, on_event: Callable[[object], None]) -> None:
         super().__init__()
@@ -182,6 +186,8 @@ class FakeInference(_Worker):
         self.projections = 0
         self.cancels = 0
         self._cancelled_up_to = 0
+        self.recipes: list[Recipe] = []
+        self.readouts: list[Readout] = []
         self._ids: np.ndarray | None = None
         self._model = ""
         self._target = "universal"
@@ -190,7 +196,9 @@ class FakeInference(_Worker):
         super().start()
         self._later(lambda _n: self._tell(EngineReady("cpu", "CPU · torch · float32", 0.1)))
 
-    def segment(self, frame: Frame, *, model: str, recipe: Recipe, target: str) -> int:
+    def segment(self, frame: Frame, *, model: str, recipe: Recipe, target: str, readout: Readout = PLAIN) -> int:
+        self.recipes.append(recipe)
+
         def job(number: int) -> None:
             for step in range(self.steps):
                 if number <= self._cancelled_up_to:
@@ -204,15 +212,16 @@ class FakeInference(_Worker):
                 return
             self.runs += 1
             self._ids, self._model, self._target = _labels(frame), model, target
-            self._tell(self._ready(number, ran=True))
+            self._tell(self._ready(number, readout, ran=True))
 
         return self._later(job)
 
-    def project(self, target: str) -> int:
+    def project(self, target: str, *, readout: Readout = PLAIN) -> int:
         def job(number: int) -> None:
             self.projections += 1
+            self.readouts.append(readout)
             self._target = target
-            self._tell(self._ready(number, ran=False))
+            self._tell(self._ready(number, readout, ran=False))
 
         return self._later(job)
 
@@ -239,10 +248,10 @@ class FakeInference(_Worker):
         self._tell(InferenceDied("The segmentation process was killed (signal 9).", 0.2))
         self._later(lambda _n: (time.sleep(0.2), self._tell(EngineReady("cpu", "CPU · torch · float32", 0.1))))
 
-    def _ready(self, number: int, *, ran: bool) -> LabelsReady:
-        ids = self._ids
+    def _ready(self, number: int, readout: Readout, *, ran: bool) -> LabelsReady:
         taxonomy = FINE if self._target == "universal" else COARSE
-        labels = LabelMap(ids if taxonomy is FINE else _TO_COARSE[ids], taxonomy)
+        ids, measure = _read(_scores(self._ids), taxonomy, readout)
+        labels = LabelMap(ids, taxonomy)
         sidecar = {
             "model": {"name": self._model, "network": "fake", "sha256": "0" * 64},
             "recipe": {"base_size": 360, "crop_px": 473, "precision": "float32"},
@@ -252,8 +261,9 @@ class FakeInference(_Worker):
             "device": "cpu",
             "certified_share": 1.0,
             "mapping": "projected",
-        }
-        return LabelsReady(number, labels, self._model, sidecar, max(self.seconds, 0.001), ran)
+        } | readout.facts(taxonomy)
+        seconds = max(self.seconds, 0.001)
+        return LabelsReady(number, labels, self._model, sidecar, seconds, ran, readout, measure)
 
 
 def _labels(frame: Frame) -> np.ndarray:
@@ -265,6 +275,24 @@ def _labels(frame: Frame) -> np.ndarray:
     ids[height // 2 : 3 * height // 4, width // 2 : 3 * width // 4] = 5
     ids[: height // 2, 3 * width // 4 :] = 2
     return ids
+
+
+def _scores(ids: np.ndarray) -> np.ndarray:
+    """(8, H, W): the best class has 0.4 at the left to 1 at the right, the others share the rest."""
+    best = np.broadcast_to(np.linspace(0.4, 1, ids.shape[1]), ids.shape)
+    return np.where(np.arange(8)[:, None, None] == ids, best, (1 - best) / 7)
+
+
+def _read(scores: np.ndarray, taxonomy: Taxonomy, readout: Readout) -> tuple[np.ndarray, np.ndarray | None]:
+    """Labels, and the measure where one is asked for (only confidence is computed right)."""
+    if taxonomy is COARSE:
+        scores = np.stack([scores[i == _TO_COARSE].sum(axis=0) for i in range(3)])
+    part = np.array(readout.only or range(len(scores)))
+    scores = scores[part]
+    ids = part[scores.argmax(axis=0)].astype(np.uint8)
+    confidence = scores.max(axis=0) / np.maximum(scores.sum(axis=0), 1e-12)
+    ids[confidence < readout.min_confidence] = 255
+    return ids, None if readout.measure is None else np.round(255 * confidence).astype(np.uint8)
 
 
 def fake_search(taxonomy: Taxonomy, query: str, limit: int) -> list[ClassInfo]:

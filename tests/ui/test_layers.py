@@ -9,7 +9,7 @@ from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.palette import color_table
 from mseg_studio.ui.canvas.composition import Composition
-from mseg_studio.ui.canvas.layers import HeatLayer, LabelLayer, Picture, compose, edges, heat_rgb
+from mseg_studio.ui.canvas.layers import Composer, HeatLayer, LabelLayer, Picture, edges, heat_rgb
 from mseg_studio.ui.canvas.viewport import Viewport
 from tests.ui.fakes import FINE
 
@@ -25,10 +25,9 @@ def grey(height: int, width: int) -> Picture:
 def composed(layer: LabelLayer, table: np.ndarray, opacity: float, *, contours: bool = False) -> np.ndarray:
     """RGB (H, W, 3) of the labels over a grey picture."""
     height, width = layer.slots_HW.shape
-    onto = QImage(width, height, QImage.Format.Format_RGB32)
-    lines = layer.slots_HW if contours else None
-    compose(grey(height, width).ground(), layer.slots_HW, layer.colors(table, opacity), onto, outlined_HW=lines)
-    return rgb(onto)
+    composer, lines = Composer(), layer.slots_HW if contours else None
+    composer.compose(grey(height, width).ground(), layer.slots_HW, layer.colors(table, opacity), outlined_HW=lines)
+    return rgb(composer.image)
 
 
 def rgb(image: QImage) -> np.ndarray:
@@ -146,7 +145,7 @@ def test_of_a_huge_picture_only_what_is_in_sight_is_composed_and_panning_shows_t
     composition.set_colors(color_table(FINE), 1.0)
     left = shown(composition, 1.0, 64)
     assert left.pixelColor(32, 32) == QColor(*FINE.classes[0].rgb)
-    assert composition._image.width() < 200
+    assert composition._composer.image.width() < 200
     right = shown(composition, 1.0, 64, left=-79_900.0)
     assert right.pixelColor(32, 32) == QColor(*FINE.classes[3].rgb)
 
@@ -160,5 +159,5 @@ def test_a_recolour_reaches_the_screen_and_nothing_else_is_made_anew(monkeypatch
     monkeypatch.setattr(Picture, "ground", None)
     composition.set_colors(color_table(FINE, hidden=frozenset({0})), 1.0)
     assert shown(composition, 1.0, 8).pixelColor(4, 4) == QColor(GREY, GREY, GREY)
-    monkeypatch.setattr("mseg_studio.ui.canvas.composition.compose", None)
+    monkeypatch.setattr(Composer, "compose", None)
     shown(composition, 1.0, 8)

@@ -11,8 +11,10 @@ from mseg_studio.inference.recipe import preset
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.ui.bridges import Prediction
 from mseg_studio.ui.workspaces.segment.batch import BatchRun
+from mseg_studio.ui.workspaces.segment.choice import Choice
 from mseg_studio.ui.workspaces.segment.estimate import Estimate, Estimator, counted, short_duration
-from mseg_studio.ui.workspaces.segment.results import Choice, FrameKey, Result, ResultStore
+from mseg_studio.ui.workspaces.segment.items import FrameKey
+from mseg_studio.ui.workspaces.segment.results import Result, ResultStore
 from tests.ui.fakes import FINE
 
 CHOICE = Choice("street-small", "balanced", "universal")
@@ -63,12 +65,28 @@ def test_a_batch_takes_the_item_on_screen_first_and_forgets_none() -> None:
     assert batch.summary(1).startswith("4 items segmented") and "1 failed" in batch.summary(1)
 
 
-def test_the_estimate_learns_the_pace_of_this_machine() -> None:
-    estimator = Estimator(lambda _model, recipe, _h, _w: Estimate(9, 18, 1.0 * len(recipe.scales)))
-    assert estimator.estimate("m", "balanced", 1080, 1920).seconds == 1.0
-    estimator.learn("m", "balanced", 1080, 1920, seconds=0.25)
-    assert estimator.estimate("m", "paper", 1080, 1920).seconds == pytest.approx(0.25 * len(preset("paper").scales))
-    assert estimator.estimate("other", "fast", 10, 10).seconds == 1.0
+def test_the_first_run_of_a_recipe_and_of_a_process_is_told_apart() -> None:
+    learned: list[tuple[object, ...]] = []
+    estimator = Estimator(lambda *_: Estimate(1, 2, 3.0), lambda *run: learned.append(run))
+    facts = {"engine": "torch"}
+    for name in ("balanced", "balanced", "paper", "balanced"):
+        estimator.learn("m", preset(name), 1080, 1920, seconds=0.5, facts=facts)
+    assert learned[0] == (facts, (1080, 1920), 0.5, True)
+    assert [run[-1] for run in learned] == [True, False, True, True]
+    estimator.forget_process()
+    estimator.learn("m", preset("balanced"), 1080, 1920, seconds=0.5, facts=facts)
+    assert learned[-1][-1] is True
+
+
+def test_an_estimate_in_words_says_what_is_known() -> None:
+    assert Estimate(2, 4, 0.06).words() == "2 crops · 4 passes · ~0.1 s"
+    assert Estimate(22, 44, 83.0, 1_240_000_000).words() == "22 crops · 44 passes · ~1:23 min · 1.2 GB"
+
+
+def test_memory_that_will_not_do_is_told() -> None:
+    assert "6.1 GB" in Estimate(22, 44, 83.0, 6_100_000_000, 3_000_000_000).warning
+    assert Estimate(22, 44, 83.0, 2_900_000_000, 3_000_000_000).warning == ""
+    assert Estimate(22, 44, 83.0, 6_100_000_000).warning == ""
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from PySide6.QtGui import QImage, QPainter
 
 from mseg_studio.ui.canvas.layers import (
     ColorTable,
+    Composer,
     HeatLayer,
     LabelLayer,
     Picture,
     Pixels,
-    compose,
     edge_colors,
     edges,
     heat_colors,
@@ -72,11 +72,12 @@ class Composition:
         self._opacity = 0.5
         self._shows_labels = self._shows_contours = True
         self._part: _Part | None = None
-        self._ground = self._image = QImage()
+        self._ground = QImage()
+        self._composer = Composer()
         self._outlined = False
-        """Whether `_image` has contours of its own."""
+        """Whether what is composed has contours of its own."""
         self._fresh = False
-        """Whether `_image` shows the layers as they are now."""
+        """Whether what is composed shows the layers as they are now."""
 
     def set_picture(self, picture: Picture | None) -> None:
         """Another picture, without labels."""
@@ -115,7 +116,7 @@ class Composition:
         if covered and not (self._fresh and self._outlined is not near):
             self._compose(self._part, outlined=not near)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, device_scale < 1)
-        painter.drawImage(self._target(self.picture, view), self._image if covered else self._ground)
+        painter.drawImage(self._target(self.picture, view), self._composer.image if covered else self._ground)
         if covered and near and self._shows_contours and self._labels is not None:
             _paint_near(painter, self._labels.slots_HW, view, device_scale)
 
@@ -144,8 +145,6 @@ class Composition:
             )
         self._fresh = False
         self._ground = picture.ground(part.level, part.rows, part.columns)
-        if self._image.size() != self._ground.size():
-            self._image = QImage(self._ground.size(), QImage.Format.Format_RGB32)
         return part
 
     def _compose(self, part: _Part, *, outlined: bool) -> None:
@@ -160,7 +159,7 @@ class Composition:
             colors = self._labels.colors(self._table, self._opacity if self._shows_labels else 0.0)
         else:
             return
-        compose(self._ground, _thinned(slots_HW, part), colors, self._image, outlined_HW=lines_HW)
+        self._composer.compose(self._ground, _thinned(slots_HW, part), colors, outlined_HW=lines_HW)
         self._fresh, self._outlined = True, outlined
 
     def _target(self, picture: Picture, view: Viewport) -> QRectF:

@@ -1,11 +1,12 @@
-"""What a run will cost, said before it starts: crops, forward passes, seconds. Corrected by the runs seen so far."""
+"""What a run will cost, said before it starts: crops, forward passes, seconds, memory. Corrected by the runs seen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from mseg_studio.inference.recipe import Recipe, preset
+from mseg_studio.inference.recipe import Recipe
 from mseg_studio.progress import duration
 
 
@@ -16,34 +17,58 @@ class Estimate:
     crops: int
     passes: int
     seconds: float
+    memory_bytes: int = 0
+    """Most memory that the run holds; 0 when it is not known."""
+    free_bytes: int | None = None
+    """Memory there is for it; None when it is not known."""
 
     def words(self) -> str:
-        """`2 crops · 4 passes · ~0.1 s`."""
-        return f"{counted(self.crops, 'crop')} · {counted(self.passes, 'pass')} · ~{short_duration(self.seconds)}"
+        """`2 crops · 4 passes · ~0.1 s · 0.6 GB`."""
+        parts = [counted(self.crops, "crop"), counted(self.passes, "pass"), f"~{short_duration(self.seconds)}"]
+        return " · ".join(parts + ([_gigabytes(self.memory_bytes)] if self.memory_bytes else []))
+
+    @property
+    def warning(self) -> str:
+        """What to say when the memory will not do; empty when it will."""
+        if self.free_bytes is None or self.memory_bytes <= self.free_bytes:
+            return ""
+        needed, free = _gigabytes(self.memory_bytes), _gigabytes(self.free_bytes)
+        return f"This needs about {needed} of memory and {free} are free: it will be slow or fail."
 
 
 Predict = Callable[[str, Recipe, int, int], Estimate]
-"""From model name, recipe, height and width to the cost on an average machine."""
+"""From model name, recipe, height and width to the cost on this machine, as far as it is known."""
+Learn = Callable[[Mapping[str, Any], tuple[int, int], float, bool], None]
+"""Told the sidecar's facts of a run, height and width, seconds, and whether something was loaded for it."""
+
+
+def learn_nothing(facts: Mapping[str, Any], size: tuple[int, int], seconds: float, first: bool) -> None:
+    """A `Learn` for windows without a memory."""
 
 
 class Estimator:
-    """Predicts with `predict` and learns this machine's pace for every model."""
+    """Predicts with `predict` and tells `learn` what runs took."""
 
-    def __init__(self, predict: Predict) -> None:
+    def __init__(self, predict: Predict, learn: Learn = learn_nothing) -> None:
         self._predict = predict
-        self._pace: dict[str, float] = {}
+        self._learn = learn
+        self._last: tuple[str, Recipe] | None = None
 
-    def estimate(self, model: str, recipe: str, height: int, width: int) -> Estimate:
+    def estimate(self, model: str, recipe: Recipe, height: int, width: int) -> Estimate:
         """Cost of one frame of this size. Raises MSegStudioError when the model is not installed."""
-        plain = self._predict(model, preset(recipe), height, width)
-        return Estimate(plain.crops, plain.passes, plain.seconds * self._pace.get(model, 1.0))
+        return self._predict(model, recipe, height, width)
 
-    def learn(self, model: str, recipe: str, height: int, width: int, *, seconds: float) -> None:
-        """A run of this size took `seconds`."""
-        plain = self._predict(model, preset(recipe), height, width)
-        seen = seconds / max(plain.seconds, 1e-6)
-        old = self._pace.get(model)
-        self._pace[model] = seen if old is None else 0.5 * old + 0.5 * seen
+    def learn(
+        self, model: str, recipe: Recipe, height: int, width: int, *, seconds: float, facts: Mapping[str, Any]
+    ) -> None:
+        """A run of this size took `seconds`; the first of a model and recipe also loads and compiles."""
+        first = self._last != (model, recipe)
+        self._last = (model, recipe)
+        self._learn(facts, (height, width), seconds, first)
+
+    def forget_process(self) -> None:
+        """The process is a new one: its next run loads again."""
+        self._last = None
 
 
 def short_duration(seconds: float) -> str:
@@ -57,3 +82,7 @@ def counted(number: int, noun: str) -> str:
     """`1 crop`, `2 crops`, `2 passes`, `1,200 images`."""
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def _gigabytes(count: int) -> str:
+    return f"{max(count / 1e9, 0.1):.1f} GB"

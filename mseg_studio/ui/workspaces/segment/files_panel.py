@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 )
 
 from mseg_studio.ui.theme import SMALL_PX, Theme, sized
-from mseg_studio.ui.workspaces.segment.results import ItemState
+from mseg_studio.ui.workspaces.segment.items import ItemState
 
 THUMBNAIL_PX = 112
 _KEPT = 600

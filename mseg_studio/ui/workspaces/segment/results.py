@@ -1,8 +1,7 @@
-"""What the window remembers of frames that are not on screen: their labels, compressed, and how far each item is."""
+"""What the window remembers of frames that are not on screen: their labels and a measure of them, compressed."""
 
 from __future__ import annotations
 
-import enum
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,36 +12,17 @@ import numpy as np
 from PySide6.QtCore import QObject
 
 from mseg_studio.labels.label_map import Ids, LabelMap, Mapping
+from mseg_studio.labels.readout import Measure
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.ui.bridges import Prediction, in_background
+from mseg_studio.ui.canvas.layers import Pixels
+from mseg_studio.ui.workspaces.segment.choice import Choice
+from mseg_studio.ui.workspaces.segment.items import FrameKey
 
 BUDGET_BYTES = 512 * 2**20
 """Compressed label maps kept; the ones not looked at for longest go first. About 10,000 frames of 1080p."""
 _AT_ONCE_PX = 4_000_000
 """Maps up to this size are unpacked in 10 ms or so; larger ones in the background."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameKey:
-    """One picture: a file, and its place in it for videos."""
-
-    path: str
-    index: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What decides the labels of a picture, as chosen at the top of the window."""
-
-    model: str
-    recipe: str
-    """Name of the preset."""
-    target: str
-    """Output taxonomy."""
-
-    def same_run(self, other: Choice) -> bool:
-        """Whether one run of the network answers both."""
-        return (self.model, self.recipe) == (other.model, other.recipe)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,6 +35,14 @@ class Result:
     seconds: float
     network_ran: bool
     choice: Choice
+    measure: Measure | None = None
+    measure_HW: Pixels | None = None
+    """The measure (H, W): 255 is 1; None when nothing was measured."""
+
+    @property
+    def unlabeled_share(self) -> float:
+        """Share of pixels that are no class, 0 to 1."""
+        return 1 - sum(pixels for _info, pixels in self.counts) / max(1, self.labels.ids_HW.size)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,16 +54,13 @@ class _Packed:
     counts: tuple[tuple[ClassInfo, int], ...]
     sidecar: dict[str, Any]
     seconds: float
+    measure: Measure | None
+    measured: bytes
 
-
-class ItemState(enum.Enum):
-    """How far a file or a frame is; the value is the word shown beside it."""
-
-    NEW = ""
-    RUNNING = "segmenting"
-    PREDICTED = "predicted"
-    EXPORTED = "exported"
-    FAILED = "failed"
+    @property
+    def size_bytes(self) -> int:
+        """Memory it takes."""
+        return len(self.ids) + len(self.measured)
 
 
 class ResultStore:
@@ -98,13 +83,24 @@ class ResultStore:
             prediction.counts,
             event.sidecar,
             event.seconds,
+            event.readout.measure,
+            prediction.packed_measure,
         )
         self._drop((key, choice))
         self._packed[key, choice] = packed
-        self._bytes += len(packed.ids)
+        self._bytes += packed.size_bytes
         while self._bytes > self._budget_bytes and len(self._packed) > 1:
             self._drop(next(iter(self._packed)))
-        return Result(labels, prediction.counts, event.sidecar, event.seconds, event.network_ran, choice)
+        return Result(
+            labels,
+            prediction.counts,
+            event.sidecar,
+            event.seconds,
+            event.network_ran,
+            choice,
+            event.readout.measure,
+            event.measure_HW,
+        )
 
     def recall(self, owner: QObject, key: FrameKey, choice: Choice, done: Callable[[FrameKey, Result], None]) -> None:
         """Call `done` with a result that is kept (KeyError when none is): at once, or from 4 megapixels on later."""
@@ -119,6 +115,11 @@ class ResultStore:
         """Whether a result is kept."""
         return (key, choice) in self._packed
 
+    def measure_of(self, key: FrameKey, choice: Choice) -> Measure | None:
+        """What is measured in the result that is kept, if anything."""
+        packed = self._packed.get((key, choice))
+        return None if packed is None else packed.measure
+
     def clear(self) -> None:
         """Forget everything: another source was opened."""
         self._packed.clear()
@@ -127,10 +128,22 @@ class ResultStore:
     def _drop(self, at: tuple[FrameKey, Choice]) -> None:
         old = self._packed.pop(at, None)
         if old is not None:
-            self._bytes -= len(old.ids)
+            self._bytes -= old.size_bytes
 
 
 def _unpacked(packed: _Packed, choice: Choice) -> Result:
     ids_HW = np.frombuffer(zlib.decompress(packed.ids), packed.taxonomy.id_dtype).reshape(packed.shape)
     labels = LabelMap(cast(Ids, ids_HW), packed.taxonomy, packed.mapping)
-    return Result(labels, packed.counts, packed.sidecar, packed.seconds, network_ran=False, choice=choice)
+    measure_HW = None
+    if packed.measure is not None:
+        measure_HW = np.frombuffer(zlib.decompress(packed.measured), np.uint8).reshape(packed.shape)
+    return Result(
+        labels,
+        packed.counts,
+        packed.sidecar,
+        packed.seconds,
+        network_ran=False,
+        choice=choice,
+        measure=packed.measure,
+        measure_HW=measure_HW,
+    )

@@ -5,7 +5,7 @@ Every answer is matched with what asked for it; late ones are dropped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
@@ -17,11 +17,13 @@ from mseg_studio.inference.events import (
     RequestCancelled,
     SegmentProgress,
 )
-from mseg_studio.inference.recipe import preset
+from mseg_studio.labels.readout import Measure
 from mseg_studio.media.frame import Frame
 from mseg_studio.ui.bridges import InferenceBridge, Prediction
-from mseg_studio.ui.workspaces.segment.estimate import Estimator, Predict
-from mseg_studio.ui.workspaces.segment.results import Choice, FrameKey, Result, ResultStore
+from mseg_studio.ui.workspaces.segment.choice import Choice
+from mseg_studio.ui.workspaces.segment.estimate import Estimator, Learn, Predict
+from mseg_studio.ui.workspaces.segment.items import FrameKey
+from mseg_studio.ui.workspaces.segment.results import Result, ResultStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Ask:
 
     key: FrameKey
     choice: Choice
+    measure: Measure | None
     size: tuple[int, int]
     """Height and width."""
     is_run: bool
@@ -50,33 +53,40 @@ class Runs(QObject):
     came_up = Signal()
     died = Signal(str)
 
-    def __init__(self, bridge: InferenceBridge, predict: Predict, *, device: str, parent: QObject) -> None:
+    def __init__(
+        self, bridge: InferenceBridge, predict: Predict, learn: Learn, *, device: str, parent: QObject
+    ) -> None:
         super().__init__(parent)
         self._client = bridge.client
         self.device = device
         self.engine: EngineReady | None = None
         self.results = ResultStore()
-        self.estimator = Estimator(predict)
+        self.estimator = Estimator(predict, learn)
         self._asks: dict[int, Ask] = {}
         self._scores_of: tuple[FrameKey, Choice] | None = None
         bridge.happened.connect(self._on_event)
 
     # -- asking --------------------------------------------------------------------------------------------------
 
-    def segment(self, frame: Frame, key: FrameKey, choice: Choice) -> None:
+    def segment(self, frame: Frame, key: FrameKey, choice: Choice, measure: Measure | None) -> None:
         """Run the network on a frame; what was asked before is overtaken."""
-        recipe = replace(preset(choice.recipe), device=self.device)
         overtaken, self._asks = list(self._asks.values()), {}
-        generation = self._client.segment(frame, model=choice.model, recipe=recipe, target=choice.target)
-        self._asks[generation] = Ask(key, choice, (frame.height, frame.width), is_run=True)
+        generation = self._client.segment(
+            frame,
+            model=choice.model,
+            recipe=choice.full_recipe(self.device),
+            target=choice.target,
+            readout=choice.readout(measure),
+        )
+        self._asks[generation] = Ask(key, choice, measure, (frame.height, frame.width), is_run=True)
         self._scores_of = None
         for ask in overtaken:
             self.cancelled.emit(ask)
 
-    def project(self, frame: Frame, key: FrameKey, choice: Choice) -> None:
-        """The scores that are kept, in the taxonomy of `choice`; the frame must be the one they are of."""
-        generation = self._client.project(choice.target)
-        self._asks[generation] = Ask(key, choice, (frame.height, frame.width), is_run=False)
+    def project(self, frame: Frame, key: FrameKey, choice: Choice, measure: Measure | None) -> None:
+        """The scores that are kept, read as `choice` says; the frame must be the one they are of."""
+        generation = self._client.project(choice.target, readout=choice.readout(measure))
+        self._asks[generation] = Ask(key, choice, measure, (frame.height, frame.width), is_run=False)
 
     def probe(self, x: int, y: int, target: str) -> None:
         """Ask for the probabilities at a pixel of the frame whose scores are kept."""
@@ -110,9 +120,9 @@ class Runs(QObject):
         """Whether something on its way leads to labels of `choice`."""
         return any(ask.key == key and ask.choice.same_run(choice) for ask in self._asks.values())
 
-    def asked_for(self, key: FrameKey, choice: Choice) -> bool:
+    def asked_for(self, key: FrameKey, choice: Choice, measure: Measure | None) -> bool:
         """Whether exactly this was asked for and is not answered yet."""
-        return any(ask.key == key and ask.choice == choice for ask in self._asks.values())
+        return any((ask.key, ask.choice, ask.measure) == (key, choice, measure) for ask in self._asks.values())
 
     def holds_scores(self, key: FrameKey, choice: Choice) -> bool:
         """Whether the process keeps the scores of this frame under this model and recipe."""
@@ -142,6 +152,7 @@ class Runs(QObject):
                 self.came_up.emit()
             case InferenceDied():
                 self.engine = self._scores_of = None
+                self.estimator.forget_process()
                 self.died.emit(event.message)
                 self.engine_changed.emit(None)
 
@@ -152,5 +163,6 @@ class Runs(QObject):
         self._scores_of = (ask.key, ask.choice)
         result: Result = self.results.put(ask.key, ask.choice, event)
         if event.event.network_ran:
-            self.estimator.learn(ask.choice.model, ask.choice.recipe, *ask.size, seconds=event.event.seconds)
+            recipe, told = ask.choice.full_recipe(self.device), event.event
+            self.estimator.learn(ask.choice.model, recipe, *ask.size, seconds=told.seconds, facts=told.sidecar)
         self.answered.emit(ask, result)

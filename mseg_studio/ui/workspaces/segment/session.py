@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
 from mseg_studio.errors import MSegStudioError
 from mseg_studio.inference.events import InferenceFailed
+from mseg_studio.labels.readout import Measure
 from mseg_studio.media.events import MediaFailed, SourceInfo
 from mseg_studio.progress import Progress
 from mseg_studio.ui.bridges import ShownFrame
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.workspaces.segment.batch import BatchRun
-from mseg_studio.ui.workspaces.segment.estimate import Estimate, counted, short_duration
-from mseg_studio.ui.workspaces.segment.notice import Kind, Notice
+from mseg_studio.ui.workspaces.segment.choice import Choice
+from mseg_studio.ui.workspaces.segment.estimate import Estimate, short_duration
+from mseg_studio.ui.workspaces.segment.items import FrameKey, Items, ItemState
+from mseg_studio.ui.workspaces.segment.notice import Kind, Notice, notices_of
 from mseg_studio.ui.workspaces.segment.reader import Reader
-from mseg_studio.ui.workspaces.segment.results import Choice, FrameKey, ItemState, Result
+from mseg_studio.ui.workspaces.segment.results import Result
 from mseg_studio.ui.workspaces.segment.runs import Ask, Runs
 
 AUTO_SECONDS = 5.0
@@ -25,7 +29,7 @@ AUTO_SECONDS = 5.0
 
 
 class Session(QObject):
-    """One source, one place in it, one choice of model, recipe and output taxonomy."""
+    """One source, one place in it, one choice of what decides the labels, and a measure to show beside them."""
 
     source_changed = Signal(object)
     """SourceInfo or None."""
@@ -46,7 +50,7 @@ class Session(QObject):
     def __init__(self, services: Services, choice: Choice, *, device: str = "auto") -> None:
         super().__init__()
         self.reader = Reader(services.media, self)
-        self.runs = Runs(services.inference, services.predict, device=device, parent=self)
+        self.runs = Runs(services.inference, services.predict, services.learn, device=device, parent=self)
         self.choice = choice
         self.source: SourceInfo | None = None
         self.index = 0
@@ -55,13 +59,13 @@ class Session(QObject):
         """The item that `shown` and `result` are of."""
         self.shown: ShownFrame | None = None
         self.result: Result | None = None
+        self.measure: Measure | None = None
+        """What is measured beside the labels of the frame on screen."""
         self.batch: BatchRun | None = None
         self.auto_seconds = AUTO_SECONDS
         self.quiet = False
         """While a video plays, frames pass without a word."""
-        self._rows: dict[str, int] = {}
-        self._failed: dict[int, str] = {}
-        self._exported: set[int] = set()
+        self._items = Items()
         self._connect_reader(self.reader)
         self.runs.answered.connect(self._on_answered)
         self.runs.failed.connect(self._on_run_failed)
@@ -108,19 +112,12 @@ class Session(QObject):
 
     def key_of(self, index: int) -> FrameKey:
         """What results of an item are kept under."""
-        if self.source is None:
-            raise ValueError("no source is open")
-        return FrameKey(self.source.items[index]) if self.source.items else FrameKey(self.source.path, index)
+        return self._items.key_of(index)
 
     def state_of(self, index: int) -> tuple[ItemState, str]:
         """State of an item, and why it failed."""
-        if index in self._failed:
-            return ItemState.FAILED, self._failed[index]
-        if self.runs.is_running(self.key_of(index)):
-            return ItemState.RUNNING, ""
-        if index in self._exported:
-            return ItemState.EXPORTED, ""
-        return (ItemState.PREDICTED if self.has_labels(index) else ItemState.NEW), ""
+        running = self.runs.is_running(self.key_of(index))
+        return self._items.state_of(index, running=running, labelled=self.has_labels(index))
 
     def has_labels(self, index: int) -> bool:
         """Whether an item has labels under the present choice."""
@@ -128,24 +125,38 @@ class Session(QObject):
 
     def mark_exported(self, item: int | str) -> None:
         """The labels of an item, given by its number or path, were written."""
-        index = self._rows.get(item) if isinstance(item, str) else item
+        index = self._items.row_of(item) if isinstance(item, str) else item
         if index is not None:
-            self._exported.add(index)
+            self._items.exported.add(index)
             self.item_changed.emit(index)
 
     # -- choosing and running ------------------------------------------------------------------------------------
 
-    def choose(self, *, model: str | None = None, recipe: str | None = None, target: str | None = None) -> None:
-        """Choose another model, recipe or output taxonomy for what is shown next and now."""
-        old = self.choice
-        self.choice = Choice(model or old.model, recipe or old.recipe, target or old.target)
-        if self.choice == old:
+    def choose(self, **changes: Any) -> None:
+        """Choose other values of `Choice` for what is shown next and now.
+
+        Another output taxonomy drops the classes that take part, for ids mean something else in it, and says so.
+        """
+        old, new = self.choice, replace(self.choice, **changes)
+        if new.target != old.target and old.only and "only" not in changes:
+            new = replace(new, only=())
+            text = f"All classes of {new.target} take part: the choice of classes was for {old.target}."
+            self._say(text, kind="info", about="only")
+        if new == old:
             return
+        self.choice = new
         self._stop_batch()
-        self._exported.clear()
+        self._items.exported.clear()
         self.choice_changed.emit()
         if self.shown is not None:
             self._settle()
+
+    def show_measure(self, measure: Measure | None) -> None:
+        """Measure this beside the labels of the frame on screen and of those to come; None measures nothing."""
+        if measure != self.measure:
+            self.measure = measure
+            if self.shown is not None:
+                self._settle()
 
     def run(self) -> None:
         """Segment the frame on screen."""
@@ -158,8 +169,8 @@ class Session(QObject):
         if self.source is None or self.source.count < 2 or self.batch is not None:
             return
         self._forget(cancel=True)
-        for index in [*self._failed]:
-            del self._failed[index]
+        for index in [*self._items.failed]:
+            del self._items.failed[index]
             self.item_changed.emit(index)
         self.batch = BatchRun(self.source.count, done=[i for i in range(self.source.count) if self._is_done(i)])
         self._next_of_batch()
@@ -171,12 +182,10 @@ class Session(QObject):
         self._forget(cancel=True)
         self.settled.emit()
 
-    def can_probe(self) -> bool:
+    def has_scores(self) -> bool:
         """Whether the process holds the scores of the frame on screen, or soon will."""
-        if self.shown is None:
-            return False
-        key = self.key_of(self.at)
-        return self.runs.holds_scores(key, self.choice) or self.runs.is_running(key)
+        key = self.key_of(self.at) if self.shown is not None else None
+        return key is not None and (self.runs.holds_scores(key, self.choice) or self.runs.is_running(key))
 
     def probe(self, x: int, y: int) -> None:
         """Ask for the probabilities at a pixel, when the process holds them."""
@@ -189,7 +198,8 @@ class Session(QObject):
             return None
         frame, choice = self.shown.frame, self.choice
         try:
-            return self.runs.estimator.estimate(choice.model, choice.recipe, frame.height, frame.width)
+            recipe = choice.full_recipe(self.runs.device)
+            return self.runs.estimator.estimate(choice.model, recipe, frame.height, frame.width)
         except MSegStudioError:
             return None
 
@@ -221,33 +231,28 @@ class Session(QObject):
         self._next_of_batch()
 
     def _on_thumbnail_failed(self, event: MediaFailed) -> None:
-        if event.file in self._rows:  # the file will not open either
-            self._fail(self._rows[event.file], event)
+        row = self._items.row_of(event.file)
+        if row is not None:  # the file will not open either
+            self._fail(row, event)
 
     def _use_source(self, source: SourceInfo) -> None:
         self._stop_batch()
         self._forget(cancel=True)
         self.runs.forget_scores()
-        self._failed.clear()
-        self._exported.clear()
+        self._items = Items(source)
         self.source, self.shown, self.result, self.index, self.at = source, None, None, 0, 0
-        self._rows = {path: row for row, path in enumerate(source.items)}
         self._say("", about="frame")
         self.source_changed.emit(source)
         self.frame_changed.emit(None)
         self.result_changed.emit(None)
-        for note in source.notes:
-            self._say(note, kind="warning", about="notes")
-        if source.skipped:
-            first = source.skipped[0]
-            text = f"{counted(len(source.skipped), 'entry')} left out, such as {Path(first.path).name}: {first.reason}"
-            self._say(text, kind="info", about="skipped")
+        for note in notices_of(source):
+            self.notice.emit(note)
         if source.count or source.kind == "camera":
             self.go(0)
 
     def _show(self, shown: ShownFrame) -> None:
         self._say("", about="frame")
-        if self._failed.pop(self.index, None) is not None:
+        if self._items.failed.pop(self.index, None) is not None:
             self.item_changed.emit(self.index)
         self.shown, self.result, self.at = shown, None, self.index
         self.frame_changed.emit(shown)
@@ -261,12 +266,14 @@ class Session(QObject):
         if self.shown is None:
             return
         key, choice, runs = self.key_of(self.at), self.choice, self.runs
-        if runs.results.has(key, choice):
+        kept, scores = runs.results.has(key, choice), runs.holds_scores(key, choice)
+        measured = self.measure is None or runs.results.measure_of(key, choice) == self.measure
+        if kept and (measured or not scores):
             runs.results.recall(self, key, choice, self._take_recalled)
-        elif runs.asked_for(key, choice) or (runs.is_running(key) and runs.will_answer(key, choice)):
+        elif runs.asked_for(key, choice, self.measure) or (runs.is_running(key) and runs.will_answer(key, choice)):
             return
-        elif runs.holds_scores(key, choice):
-            runs.project(self.shown.frame, key, choice)
+        elif scores:
+            runs.project(self.shown.frame, key, choice, self.measure)
         elif self.batch is None and self.runs_by_itself():
             self._segment(self.shown, key)
         elif self.batch is None:
@@ -297,26 +304,26 @@ class Session(QObject):
 
     def _segment(self, shown: ShownFrame, key: FrameKey) -> None:
         self._say("", about="run")
-        self.runs.segment(shown.frame, key, self.choice)
+        self.runs.segment(shown.frame, key, self.choice, self.measure)
         self._announce(key)
         if self.batch is None:
             self.progress_changed.emit(Progress(0, 0, "Segmenting"))
 
     def _on_answered(self, ask: Ask, result: Result) -> None:
-        index = self._index_of(ask.key)
+        index = self._items.index_of(ask.key)
         if index is not None:
-            self._failed.pop(index, None)
+            self._items.failed.pop(index, None)
         if self.shown is not None and ask.key == self.key_of(self.at):
-            if ask.choice == self.choice:
+            if (ask.choice, ask.measure) == (self.choice, self.measure):
                 self._present(result)
             else:
                 self._settle()
         self._after(ask)
 
     def _on_run_failed(self, ask: Ask, event: InferenceFailed) -> None:
-        index = self._index_of(ask.key)
+        index = self._items.index_of(ask.key)
         if index is not None and ask.is_run:
-            self._failed[index] = event.message
+            self._items.failed[index] = event.message
         self._say(event.message, about="engine" if event.code == "WorkerDied" else "run")
         if self.shown is not None and ask.key == self.key_of(self.at) and ask.is_run and self.batch is None:
             self._present(None)
@@ -351,7 +358,7 @@ class Session(QObject):
         if index is None:
             self.batch = None
             self.progress_changed.emit(None)
-            self._say(batch.summary(len(self._failed)), kind="info", about="run")
+            self._say(batch.summary(len(self._items.failed)), kind="info", about="run")
             self.settled.emit()
         elif self.shown is not None and index == self.at:
             self._segment(self.shown, self.key_of(index))
@@ -365,7 +372,7 @@ class Session(QObject):
             self._forget(cancel=True)
 
     def _is_done(self, index: int) -> bool:
-        return index in self._failed or self.has_labels(index)
+        return index in self._items.failed or self.has_labels(index)
 
     def _calm(self) -> None:
         """Say that nothing is under way, when so."""
@@ -377,20 +384,13 @@ class Session(QObject):
             self._announce(ask.key)
         self.progress_changed.emit(None)
 
-    def _index_of(self, key: FrameKey) -> int | None:
-        if self.source is None or self.source.kind == "camera":
-            return None
-        if self.source.items:
-            return self._rows.get(key.path)
-        return key.index if key.path == self.source.path else None
-
     def _announce(self, key: FrameKey) -> None:
-        index = self._index_of(key)
+        index = self._items.index_of(key)
         if index is not None:
             self.item_changed.emit(index)
 
     def _fail(self, index: int, event: MediaFailed) -> None:
-        self._failed[index] = event.message.removeprefix(f"{event.file}: ")
+        self._items.failed[index] = event.message.removeprefix(f"{event.file}: ")
         self.item_changed.emit(index)
 
     def _say(self, text: str, *, kind: Kind = "error", about: str) -> None:

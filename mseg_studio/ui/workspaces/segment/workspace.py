@@ -341,7 +341,7 @@ class SegmentWorkspace(QObject):
             self._probe_timer.start()
 
     def _probe_hint(self) -> str:
-        return "" if self.session.can_probe() else "Press Run to see the probabilities of this picture."
+        return "" if self.session.has_scores() else "Press Run to see the probabilities of this picture."
 
     def _ask_probe(self) -> None:
         pixel = self._hovered or self._pinned
