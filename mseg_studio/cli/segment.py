@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,11 @@ from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
 if TYPE_CHECKING:
     from mseg_studio.inference.batch import BatchEvent
     from mseg_studio.inference.jobs import Job
+    from mseg_studio.inference.pipeline import Segment
+    from mseg_studio.inference.recipe import Recipe
     from mseg_studio.labels.output_layout import InputItem
+    from mseg_studio.networks.catalog import InstalledModel
+    from mseg_studio.progress import CancelToken
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +32,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=("ids", "video"),
         metavar="NAME,...",
         help="ids, colour, overlay, scores, video and other exporters (default: ids,video); video is for videos only",
+    )
+    parser.add_argument(
+        "--devices",
+        metavar="D,D,...",
+        help="share the work, one process a device: 0,1 for two GPUs, cpu,cpu for two halves of the CPU",
     )
     parser.add_argument("--redo", action="store_true", help="also what is done already under the same recipe")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, a summary at the end")
@@ -72,29 +82,45 @@ def _run(arguments: argparse.Namespace) -> int:
         try:
             arguments.output.mkdir(parents=True, exist_ok=True)
             if plan:
-                job = _job(installed, recipe, arguments.taxonomy, arguments.save)
-                for event in segment_to_files(job, plan, arguments.save, redo=arguments.redo, cancel=cancel):
-                    report.tell(event)
+                with _job(arguments, installed, recipe, cancel) as (job, segment):
+                    options: dict[str, Any] = {"redo": arguments.redo, "cancel": cancel, "segment": segment}
+                    for event in segment_to_files(job, plan, arguments.save, **options):
+                        report.tell(event)
         finally:
             report.summary(several=len(arguments.inputs) > 1 or Path(arguments.inputs[0]).is_dir())
     return CANCELLED if cancel.cancelled else FAILED if report.failed else OK
 
 
-def _job(installed: Any, recipe: Any, taxonomy: str, names: Sequence[str]) -> Job:
+@contextlib.contextmanager
+def _job(
+    arguments: argparse.Namespace, installed: InstalledModel, recipe: Recipe, cancel: CancelToken
+) -> Iterator[tuple[Job, Segment]]:
+    """The job and what segments its frames: a predictor here, or processes that live as long as the block."""
     from mseg_studio.errors import TaxonomyError
     from mseg_studio.inference.batch import SCORES
+    from mseg_studio.inference.fleet import Fleet, parse_devices
     from mseg_studio.inference.jobs import Job
     from mseg_studio.inference.loaded_model import load_model
+    from mseg_studio.inference.pipeline import segment_here
+    from mseg_studio.inference.worker import available_cores
     from mseg_studio.labels.score_map import DEFAULT_K
     from mseg_studio.taxonomy.catalog import default_catalog
 
     try:
-        projection = default_catalog().projection(installed.card.taxonomy, taxonomy)
+        projection = default_catalog().projection(installed.card.taxonomy, arguments.taxonomy)
     except TaxonomyError as error:
         raise UsageError(str(error)) from error
-    model = load_model(installed)
-    predictor = model.predictor(recipe)
-    return Job(predictor, projection, model.facts(predictor), top_k=DEFAULT_K if SCORES in names else 0)
+    top_k = DEFAULT_K if SCORES in arguments.save else 0
+    if arguments.devices is None:
+        model = load_model(installed)
+        predictor = model.predictor(recipe)
+        yield Job(predictor, projection, model.facts(predictor), top_k=top_k), segment_here
+        return
+    if arguments.device is not None:
+        raise UsageError("--device and --devices do not go together")
+    devices = parse_devices(arguments.devices)
+    with Fleet(devices, model=installed.name, recipe=recipe, cores=available_cores()) as fleet:
+        yield Job(None, projection, fleet.prepare(cancel), top_k=top_k), fleet.segment
 
 
 def _input_items(inputs: Sequence[str], report: _Report) -> list[InputItem]:

@@ -20,7 +20,9 @@ from typing import TypeVar
 from mseg_studio.errors import ExportError, ImageReadError, MSegStudioError, VideoReadError
 from mseg_studio.inference.jobs import ItemFailed, Job, SegmentedFrame
 from mseg_studio.inference.pipeline import ReadAhead, Segment, WriteBehind, read_ahead, segment_here, size_of
-from mseg_studio.inference.video_files import SCORES, VIDEO, VideoFiles
+from mseg_studio.inference.video_files import SCORES as SCORES
+from mseg_studio.inference.video_files import VIDEO as VIDEO
+from mseg_studio.inference.video_files import VideoFiles
 from mseg_studio.labels import sidecar as sidecars
 from mseg_studio.labels.export import ExportRequest, exporter, write_outputs
 from mseg_studio.labels.export_errors import export_errors

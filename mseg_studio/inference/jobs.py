@@ -24,13 +24,21 @@ if TYPE_CHECKING:
 class Job:
     """What is done to every frame."""
 
-    predictor: Predictor
+    predictor: Predictor | None
+    """None where another process segments."""
     projection: Projection
     """From the model's taxonomy to the output's."""
     facts: dict[str, Any]
     """Keys of the sidecar that inference knows; see `LoadedModel.facts`."""
     top_k: int = 0
     """Classes a pixel to keep as a ScoreMap; 0 keeps none."""
+
+    @property
+    def here(self) -> Predictor:
+        """The predictor. Raises ValueError when there is none."""
+        if self.predictor is None:
+            raise ValueError("the frames of this job are segmented in another process")
+        return self.predictor
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -56,7 +64,7 @@ def segment_frame(
 ) -> Generator[Progress, None, SegmentedFrame]:
     """Progress after every tile; the return value is the segmented frame. Raises Cancelled, DeviceMemoryError."""
     started_s = time.monotonic()
-    dense = yield from job.predictor.steps(frame.pixels_HW3, cancel=cancel)
+    dense = yield from job.here.steps(frame.pixels_HW3, cancel=cancel)
     return finish_frame(job, frame, dense, started_s=started_s, cancel=cancel)
 
 

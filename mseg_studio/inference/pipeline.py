@@ -285,9 +285,9 @@ def size_of(done: SegmentedFrame) -> int:
 
 def _frames_a_pass(job: Job, shape: tuple[int, ...]) -> int:
     """A GPU is not filled by the few crops of a small frame; a CPU gains nothing by more than a frame's own."""
-    if not shape or not job.predictor.device.startswith("cuda"):
+    if not shape or not job.here.device.startswith("cuda"):
         return 1
-    return max(1, _GPU_PASSES // count(job.predictor.recipe, *shape[:2]).passes)
+    return max(1, _GPU_PASSES // count(job.here.recipe, *shape[:2]).passes)
 
 
 def _shape(item: SourceItem) -> tuple[int, ...]:
@@ -323,6 +323,6 @@ def _scores_of_all(job: Job, group: list[SourceItem], cancel: CancelToken | None
     if cancel is not None:
         cancel.raise_if_cancelled()
     try:
-        return deque(job.predictor.predict_many([item.load().pixels_HW3 for item in group]))
+        return deque(job.here.predict_many([item.load().pixels_HW3 for item in group]))
     except MSegStudioError:
         return deque()

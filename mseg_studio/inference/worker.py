@@ -28,13 +28,13 @@ def main(link: WorkerLink) -> None:
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    from mseg_studio.inference import kernels
+    from mseg_studio.inference import native_kernels
     from mseg_studio.inference.devices import device_words, resolve_device, resolve_precision
     from mseg_studio.inference.session import Session
 
     device = resolve_device("auto")
     label = " · ".join((device_words(device), "torch", resolve_precision("auto", device)))
-    threading.Thread(target=kernels.warm_up, name="warm-up", daemon=True).start()
+    threading.Thread(target=native_kernels.warm_up, name="warm-up", daemon=True).start()
     handlers = Handlers(Session(), (str(device), label))
     link.serve(
         {
@@ -72,7 +72,7 @@ class Handlers:
                 cancel=request.cancel,
             )
         except RuntimeError as error:
-            _end_if_device_is_dead(error)
+            end_if_device_is_dead(error)
             raise
         now = (self._session.device, self._session.badge())
         if now != self._told:
@@ -136,7 +136,7 @@ def _answer(answered: Answered, *, network_ran: bool) -> Answer:
     return Answer(fields, arrays if answered.measure_HW is None else arrays | {"measure": answered.measure_HW})
 
 
-def _end_if_device_is_dead(error: RuntimeError) -> None:
+def end_if_device_is_dead(error: RuntimeError) -> None:
     """After an illegal access a CUDA context answers nothing any more: only a new process helps."""
     if "CUDA error" in str(error) and "out of memory" not in str(error):
         sys.stderr.write(f"the CUDA device failed: {str(error).splitlines()[0]}\n")
