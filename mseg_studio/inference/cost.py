@@ -1,4 +1,4 @@
-"""What a recipe costs before it runs. Torch-free: the window shows it beside Run."""
+"""How much work a recipe is: crops, passes and megapixels of an image. Torch-free."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from dataclasses import dataclass
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.inference.tiling import Tiling, scaled_size
 from mseg_studio.networks.spec import NetworkSpec
-
-_SECONDS_A_MEGAPIXEL = {"hrnet-w48": 2.7, "hrnet-w18-small": 0.2}
-"""Network alone, float32, two cores (performance.md 2)."""
-_UNKNOWN_PACE = 1.5
-_POST_PACE = 0.12
-"""Upsampling, softmax and accumulation of 194 classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +52,3 @@ def recipe_crop_px(recipe: Recipe) -> int:
     if recipe.crop_px is None:
         raise ValueError("only a resolved recipe has a crop")
     return recipe.crop_px
-
-
-def estimate_seconds(cost: Cost, network: str, *, num_classes: int = 194) -> float:
-    """Seconds that `cost` takes on two ordinary CPU cores in float32: a first guess, to be corrected by real runs."""
-    pace = _SECONDS_A_MEGAPIXEL.get(network, _UNKNOWN_PACE)
-    return cost.megapixels * (pace + _POST_PACE * num_classes / 194)

@@ -1,4 +1,4 @@
-"""How torch's threads wait for one another. Torch-free: must be set before torch is imported.
+"""How many threads there are, and how torch's wait for one another. Torch-free: must be set before torch is imported.
 
 By default they spin for milliseconds. On a machine where anything else runs that costs more than the work itself: with
 two busy neighbours a street-small image took 10 s instead of 1.5 s on two cores.
@@ -16,3 +16,15 @@ def wait_quietly() -> None:
     """Set what the person has not set. Call before the first import of torch; later it does nothing."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads_beside_a_window() -> int:
+    """Threads of an inference process that leaves one core for the window."""
+    return max(1, available_cores() - 1)

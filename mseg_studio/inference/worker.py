@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from mseg_studio.inference.openmp import wait_quietly
+from mseg_studio.inference.openmp import threads_beside_a_window, wait_quietly
 from mseg_studio.progress import Progress
 from mseg_studio.workers.child import Answer, Request, WorkerLink
 
@@ -20,7 +20,7 @@ _DEVICE_IS_DEAD = 4
 
 def main(link: WorkerLink) -> None:
     """Entry point of the child. `link.arguments`: threads (0 leaves one core for the window)."""
-    threads = int(link.arguments.get("threads", 0)) or max(1, available_cores() - 1)
+    threads = int(link.arguments.get("threads", 0)) or threads_beside_a_window()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     wait_quietly()
     import cv2
@@ -30,10 +30,12 @@ def main(link: WorkerLink) -> None:
     cv2.setNumThreads(threads)
     from mseg_studio.inference import native_kernels
     from mseg_studio.inference.devices import device_words, resolve_device, resolve_precision
+    from mseg_studio.inference.engine_choice import resolve_engine
     from mseg_studio.inference.session import Session
 
     device = resolve_device("auto")
-    label = " · ".join((device_words(device), "torch", resolve_precision("auto", device)))
+    precision = resolve_precision("auto", device)
+    label = " · ".join((device_words(device), resolve_engine("auto", device, precision), precision))
     threading.Thread(target=native_kernels.warm_up, name="warm-up", daemon=True).start()
     handlers = Handlers(Session(), (str(device), label))
     link.serve(
@@ -108,13 +110,6 @@ class Handlers:
         request.progress(Progress(0, 1, "releasing the device"))
         self._session.release_device()
         return Answer()
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _readout(request: Request) -> Readout:

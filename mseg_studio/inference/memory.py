@@ -1,0 +1,90 @@
+"""How much memory an image will take. Torch-free; the numbers are peaks measured in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import psutil
+
+from mseg_studio.inference.cost import count, grid_sizes, recipe_crop_px
+from mseg_studio.inference.pace import Setup
+from mseg_studio.inference.recipe import Recipe
+from mseg_studio.inference.tiling import Tiling
+from mseg_studio.networks.card import ModelCard
+
+_MB = 1_000_000
+_PROCESS = 380 * _MB
+"""Python, torch, OpenCV and the compiled passes."""
+_LOGITS_STRIDE = 4
+_SCORE_BYTES = {"half": 2, "int8": 2}
+"""Kept logits are bfloat16 where the network computes in no more."""
+_GPU_IMAGES = 16
+_DECIDED_BYTES = 40
+"""A pixel of the image: itself, its scaled copies, who wins where, and its label."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """What a network takes."""
+
+    weights: int
+    """Bytes of its float32 weights."""
+    activations: int
+    """Bytes of float32 activations that live at once, for a pixel of a pass."""
+
+
+_NETWORKS = {
+    "hrnet-w48": _Network(264 * _MB, 600),
+    "hrnet-w18-small": _Network(7 * _MB, 260),
+}
+_UNKNOWN = _Network(150 * _MB, 500)
+_ENGINE = {
+    ("torch", "float32"): (1.3, 1.0),
+    ("torch", "half"): (2.5, 0.7),
+    ("openvino", "float32"): (2.0, 1.0),
+    ("openvino", "half"): (2.0, 0.6),
+    ("openvino", "int8"): (1.5, 0.5),
+}
+"""How often an engine holds the weights, and which share of the activations."""
+
+
+def peak_bytes(recipe: Recipe, size: tuple[int, int], *, card: ModelCard, setup: Setup) -> int:
+    """Most memory that an image of `size` (height, width) takes: of the whole process, or on a GPU of the device.
+
+    The recipe must have its sizes (ValueError).
+    """
+    network = _NETWORKS.get(card.network, _UNKNOWN)
+    copies, share = _ENGINE.get((setup.engine, setup.precision), (2.0, 1.0))
+    crop_pixels = max(_crop_pixels(recipe, grid) for grid in grid_sizes(recipe, *size))
+    pixels = size[0] * size[1]
+    if setup.device != "cpu":
+        at_once = min(_GPU_IMAGES, count(recipe, *size).passes) * crop_pixels
+        grids = sum(height * width for height, width in grid_sizes(recipe, *size)) * card.num_classes * 4
+        return round(network.weights + network.activations * at_once / 2 + grids + _DECIDED_BYTES * pixels)
+    at_once = (2 if recipe.flip else 1) * crop_pixels
+    engine = copies * network.weights + share * network.activations * at_once
+    return round(_PROCESS + engine + kept_bytes(recipe, size, card=card, setup=setup) + _DECIDED_BYTES * pixels)
+
+
+def kept_bytes(recipe: Recipe, size: tuple[int, int], *, card: ModelCard, setup: Setup) -> int:
+    """The logits of all crops and their mirror images, at a quarter of their sides."""
+    pixels = 0
+    for grid in grid_sizes(recipe, *size):
+        height, width = grid if recipe.whole else (recipe_crop_px(recipe), recipe_crop_px(recipe))
+        crops = 1 if recipe.whole else Tiling(*grid, recipe_crop_px(recipe)).count
+        pixels += crops * -(-height // _LOGITS_STRIDE) * -(-width // _LOGITS_STRIDE)
+    images = 2 if recipe.flip else 1
+    return images * pixels * card.num_classes * _SCORE_BYTES.get(setup.precision, 4)
+
+
+def free_bytes(process_id: int | None) -> int:
+    """Memory that a process could hold in all: what is free, and what it has already."""
+    free = int(psutil.virtual_memory().available)
+    with contextlib.suppress(psutil.Error):
+        free += psutil.Process(process_id).memory_info().rss if process_id is not None else 0
+    return free
+
+
+def _crop_pixels(recipe: Recipe, grid: tuple[int, int]) -> int:
+    return grid[0] * grid[1] if recipe.whole else recipe_crop_px(recipe) ** 2
