@@ -202,7 +202,7 @@ def _same(what: _T) -> _T:
 def _write_image(job: Job, ready: _Ready, done: SegmentedFrame) -> BatchEvent:
     try:
         sidecar = sidecars.build(done.labels, job.facts, source=ready.stamp)
-        request = ExportRequest(done.labels, done.frame)
+        request = ExportRequest(done.labels, done.frame, measures=done.measures)
         scores = done.scores if SCORES in ready.outputs else None
         written = write_outputs(ready.paths, ready.outputs, request, sidecar, scores=scores)
     except (MSegStudioError, OSError, MemoryError) as error:
@@ -307,6 +307,7 @@ def _is_done(job: Job, paths: OutputPaths, names: Sequence[str], stamp: SourceSt
         taxonomy=job.projection.target.name,
         recipe_hash=str(job.facts["recipe_hash"]),
         model_sha256=str(job.facts["model"]["sha256"]),
+        readout=job.facts.get("readout"),
         wanted=names,
     )
 

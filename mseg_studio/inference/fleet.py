@@ -245,11 +245,15 @@ class _Sharing(Generic[T]):
     def _ask(self, member: _Member, place: _Place[T]) -> None:
         if place.frame is None:
             raise ValueError("only a frame can be asked for")
-        request_id = member.client.submit(
-            "segment",
-            {"target": self._job.projection.target.name, "top_k": self._job.top_k},
-            arrays={"pixels": place.frame.pixels_HW3},
-        )
+        job = self._job
+        fields = {
+            "target": job.projection.target.name,
+            "top_k": job.top_k,
+            "readout": job.readout.as_dict(),
+            "measures": list(job.measures),
+            "smoothing": job.smoothing,
+        }
+        request_id = member.client.submit("segment", fields, arrays={"pixels": place.frame.pixels_HW3})
         member.asked[request_id] = place
 
     def _hear(self) -> Progress | None:
@@ -303,9 +307,9 @@ def _answer(job: Job, place: _Place[Any], reply: Reply) -> SegmentedFrame:
             recipe_hash=str(job.facts["recipe_hash"]),
             model_sha256=str(job.facts["model"]["sha256"]),
         )
-    return SegmentedFrame(
-        place.frame, LabelMap(arrays["ids"], job.projection.target), scores, float(reply.fields["seconds"])
-    )
+    labels = LabelMap(arrays["ids"], job.projection.target)
+    measures = {measure: arrays[measure] for measure in job.measures if measure in arrays}
+    return SegmentedFrame(place.frame, labels, scores, float(reply.fields["seconds"]), measures)
 
 
 def error_of(failure: Failure) -> MSegStudioError:

@@ -44,16 +44,25 @@ class Handlers:
         return Answer({"facts": loaded.facts(predictor)})
 
     def segment(self, request: Request) -> Answer:
-        """`pixels` to labels in taxonomy `target`, and to the `top_k` most probable classes when that is not 0."""
+        """`pixels` to labels in taxonomy `target`; `top_k`, `readout`, `measures` and `smoothing` are a Job's."""
         from mseg_studio.inference.jobs import Job, segment_frame
         from mseg_studio.inference.worker import end_if_device_is_dead
+        from mseg_studio.labels import readout
         from mseg_studio.media.frame import Frame
         from mseg_studio.taxonomy.catalog import default_catalog
 
         loaded, predictor = self._load()
         fields = request.fields
         projection = default_catalog().projection(loaded.taxonomy.name, str(fields["target"]))
-        job = Job(predictor, projection, loaded.facts(predictor), top_k=int(fields["top_k"]))
+        job = Job(
+            predictor,
+            projection,
+            loaded.facts(predictor),
+            top_k=int(fields["top_k"]),
+            readout=readout.from_dict(fields["readout"]),
+            measures=tuple(fields["measures"]),
+            smoothing=float(fields["smoothing"]),
+        )
         steps = segment_frame(job, Frame(request.arrays["pixels"]), cancel=request.cancel)
         while True:
             try:
@@ -64,7 +73,7 @@ class Handlers:
             except RuntimeError as error:
                 end_if_device_is_dead(error)
                 raise
-        arrays = {"ids": done.labels.ids_HW}
+        arrays = {"ids": done.labels.ids_HW, **done.measures}
         if done.scores is not None:
             arrays |= {
                 "class_ids": done.scores.class_ids_HWk,

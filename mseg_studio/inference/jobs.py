@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from mseg_studio.errors import MSegStudioError
 from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.labels.readout import PLAIN, Measure, Reading, Readout
 from mseg_studio.labels.score_map import ScoreMap
 from mseg_studio.media.frame import Frame, FrameRef
 from mseg_studio.media.source import SourceItem
@@ -18,6 +23,8 @@ from mseg_studio.taxonomy.projection import Projection
 if TYPE_CHECKING:
     from mseg_studio.inference.dense import DenseScores
     from mseg_studio.inference.predictor import Predictor
+
+Measures = Mapping[Measure, npt.NDArray[np.uint16]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -32,6 +39,25 @@ class Job:
     """Keys of the sidecar that inference knows; see `LoadedModel.facts`."""
     top_k: int = 0
     """Classes a pixel to keep as a ScoreMap; 0 keeps none."""
+    readout: Readout = PLAIN
+    """Which classes of the output take part and how sure a label must be; its own `measure` is not looked at."""
+    measures: tuple[Measure, ...] = ()
+    """What is measured of every frame."""
+    smoothing: float = 0.0
+    """Weight of the past in a video, see `labels/smoothing.py`; 0 leaves every frame as it is. Needs `top_k`."""
+
+    def __post_init__(self) -> None:
+        if self.smoothing and not self.top_k:
+            raise ValueError("smoothing works on kept scores: top_k must not be 0")
+
+    def read(self, scores: DenseScores | ScoreMap) -> tuple[Reading, Measures]:
+        """The labels that the job wants of scores, and all of its measures."""
+        if self.readout == PLAIN and not self.measures and not isinstance(scores, ScoreMap):
+            return Reading(scores.labels(self.projection)), {}
+        readouts = [dataclasses.replace(self.readout, measure=one) for one in self.measures or (None,)]
+        readings = [scores.read(self.projection, readout) for readout in readouts]
+        found = ((one, reading.measure_HW) for one, reading in zip(self.measures, readings, strict=False))
+        return readings[0], {one: measure_HW for one, measure_HW in found if measure_HW is not None}
 
     @property
     def here(self) -> Predictor:
@@ -43,12 +69,14 @@ class Job:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SegmentedFrame:
-    """A frame with its labels, and its scores when the job keeps them."""
+    """A frame with its labels, and its scores when the job keeps them; not smoothed, its turn may not have come."""
 
     frame: Frame
     labels: LabelMap
     scores: ScoreMap | None
     seconds: float
+    measures: Measures = field(default_factory=dict)
+    """What the job measures, (H, W) as in `Reading`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +100,8 @@ def finish_frame(
     job: Job, frame: Frame, dense: DenseScores, *, started_s: float, cancel: CancelToken | None = None
 ) -> SegmentedFrame:
     """What the job wants of a frame's scores; `started_s` is when work on it began (monotonic). Raises Cancelled."""
-    labels = dense.labels(job.projection)
+    # A frame of a smoothed video is read from its smoothed scores, when those before it are there.
+    reading, measures = (Reading(dense.labels(job.projection)), {}) if job.smoothing else job.read(dense)
     scores = None
     if job.top_k:
         if cancel is not None:
@@ -83,7 +112,7 @@ def finish_frame(
             recipe_hash=str(job.facts["recipe_hash"]),
             model_sha256=str(job.facts["model"]["sha256"]),
         )
-    return SegmentedFrame(frame, labels, scores, time.monotonic() - started_s)
+    return SegmentedFrame(frame, reading.labels, scores, time.monotonic() - started_s, measures)
 
 
 def segment_source(

@@ -165,3 +165,92 @@ def read_pixels(
             measure_P[at] = np.uint16(min(1.0, max(0.0, value)) * MEASURE_STEPS + 0.5)
         for n in range(count):
             sums_K[touched_k[n]] = 0.0
+
+
+@_compiled
+def _smoothed(
+    found_ids: _I32,
+    found_values: npt.NDArray[np.float32],
+    place_C: _I32,
+    past_ids_k: Ids,
+    past_values_k: npt.NDArray[np.float32],
+    now_ids_k: Ids,
+    now_bits_k: _U16,
+    half: npt.NDArray[np.float32],
+    weight: np.float32,
+) -> Any:
+    """Weighted sums of the classes that either side kept, unordered; gives their number.
+
+    `place_C` comes and goes with -1 everywhere.
+    """
+    count = past_ids_k.shape[0]
+    for j in range(count):
+        found_ids[j] = past_ids_k[j]
+        found_values[j] = weight * past_values_k[j]
+        place_C[past_ids_k[j]] = j
+    for j in range(now_ids_k.shape[0]):
+        value = (np.float32(1.0) - weight) * half[now_bits_k[j]]
+        place = place_C[now_ids_k[j]]
+        if place >= 0:
+            found_values[place] += value
+        else:
+            found_ids[count] = now_ids_k[j]
+            found_values[count] = value
+            count += 1
+    for j in range(past_ids_k.shape[0]):
+        place_C[past_ids_k[j]] = -1
+    return count
+
+
+@_compiled
+def _order(found_ids: _I32, found_values: npt.NDArray[np.float32], count: int) -> None:
+    """Sort by falling value, between equal ones by rising id. Nearly sorted lists of some tens: by insertion."""
+    for n in range(1, count):
+        value, class_id, at = found_values[n], found_ids[n], n
+        while at > 0 and (
+            found_values[at - 1] < value or (found_values[at - 1] == value and found_ids[at - 1] > class_id)
+        ):
+            found_values[at], found_ids[at] = found_values[at - 1], found_ids[at - 1]
+            at -= 1
+        found_values[at], found_ids[at] = value, class_id
+
+
+@_compiled
+def smooth_pixels(
+    past_ids_Pk: Ids,
+    past_values_Pk: npt.NDArray[np.float32],
+    past_residual_P: npt.NDArray[np.float32],
+    now_ids_Pk: Ids,
+    now_bits_Pk: _U16,
+    now_residual_P: _U16,
+    half: npt.NDArray[np.float32],
+    channels: int,
+    weight: np.float32,
+    start: int,
+    stop: int,
+) -> None:
+    """Make pixels start:stop of the past the mean of itself (`weight`) and of what is now; see `smoothing`."""
+    k = past_ids_Pk.shape[1]
+    found_ids = np.empty(2 * k, np.int32)
+    found_values = np.empty(2 * k, np.float32)
+    place_C = np.full(channels, -1, np.int32)
+    for at in range(start, stop):
+        count = _smoothed(
+            found_ids,
+            found_values,
+            place_C,
+            past_ids_Pk[at],
+            past_values_Pk[at],
+            now_ids_Pk[at],
+            now_bits_Pk[at],
+            half,
+            weight,
+        )
+        _order(found_ids, found_values, count)
+        rest = weight * past_residual_P[at] + (np.float32(1.0) - weight) * half[now_residual_P[at]]
+        for j in range(k):
+            past_ids_Pk[at, j] = found_ids[j]
+            past_values_Pk[at, j] = found_values[j]
+        for j in range(k, count):
+            rest += found_values[j]
+        past_residual_P[at] = rest
