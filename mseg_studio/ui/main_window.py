@@ -155,8 +155,8 @@ class MainWindow(QMainWindow):
             "zoom_out": canvas.zoom_out,
             "labels": workspace.toggle_labels,
             "contours": workspace.toggle_contours,
-            "opacity_up": lambda: workspace.nudge_opacity(0.1),
-            "opacity_down": lambda: workspace.nudge_opacity(-0.1),
+            "opacity_up": lambda: workspace.display.nudge_opacity(0.1),
+            "opacity_down": lambda: workspace.display.nudge_opacity(-0.1),
             "show_all_classes": workspace.classes.show_all,
             "find_class": self._find_class,
             "full_screen": self._full_screen,
@@ -245,7 +245,7 @@ class MainWindow(QMainWindow):
 
     def _export(self) -> None:
         if self.session.result is not None:
-            ExportDialog(self.session, self, opacity=self.workspace.opacity).exec()
+            ExportDialog(self.session, self, opacity=self.workspace.display.opacity).exec()
 
     def _import_model(self) -> None:
         dialog = ImportModelDialog(self)
@@ -351,7 +351,7 @@ class MainWindow(QMainWindow):
             store = layout_store()
             store.setValue("geometry", self.saveGeometry())
             store.setValue("state", self.saveState(_LAYOUT))
-            self._change_settings(replace(self.settings, opacity=self.workspace.opacity))
+            self._change_settings(replace(self.settings, opacity=self.workspace.display.opacity))
         application = QApplication.instance()
         if application is not None:
             application.removeEventFilter(self)

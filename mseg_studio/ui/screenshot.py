@@ -48,7 +48,7 @@ class Screenshot(QObject):
             session.run()
         else:
             if self._probe is not None:
-                self._window.workspace.pin(self._probe)
+                self._window.workspace.pointing.pin(self._probe)
                 self._probe = None
             self._calm.start()
 

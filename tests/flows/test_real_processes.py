@@ -70,7 +70,7 @@ def test_open_switch_probe_and_recover_from_a_kill(qtbot: Any, tmp_path: Path) -
         session.choose(target="cityscapes-19")
         qtbot.waitUntil(lambda: session.result.labels.taxonomy.name == "cityscapes-19", timeout=10_000)
         assert not session.result.network_ran
-        window.workspace.pin((80, 100))
+        window.workspace.pointing.pin((80, 100))
         qtbot.waitUntil(lambda: "universal" in window.workspace.probe.words, timeout=10_000)
         pid = services.inference.client.pid
         os.kill(pid, 9)

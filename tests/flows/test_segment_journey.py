@@ -105,7 +105,7 @@ def test_letters_typed_into_a_field_do_nothing_else(open_window: Any, picture: P
     QTest.keyClicks(window.workspace.classes.field, "tco`d ")
     assert window.workspace.classes.field.text() == "tco`d "
     assert window.workspace.layers.labels.isChecked() and window.workspace.layers.contours.isChecked()
-    assert window.workspace.opacity == 0.5
+    assert window.workspace.display.opacity == 0.5
     window.workspace.canvas.setFocus()
     QTest.keyClick(window, Qt.Key.Key_T)
     assert not window.workspace.layers.labels.isChecked()
@@ -171,9 +171,9 @@ def test_opacity_by_keys_stays_in_its_range(open_window: Any, picture: Path) -> 
     window.workspace.canvas.setFocus()
     for _ in range(8):
         QTest.keyClick(window, Qt.Key.Key_O)
-    assert window.workspace.opacity == 1.0
+    assert window.workspace.display.opacity == 1.0
     QTest.keyClick(window, Qt.Key.Key_O, Qt.KeyboardModifier.ShiftModifier)
-    assert window.workspace.opacity == pytest.approx(0.9)
+    assert window.workspace.display.opacity == pytest.approx(0.9)
 
 
 def test_export_writes_what_is_ticked(open_window: Any, picture: Path, qtbot: Any, tmp_path: Path) -> None:
@@ -387,4 +387,4 @@ def test_layout_and_recents_are_remembered(open_window: Any, picture: Path) -> N
     assert kept.recent == (str(picture),) and kept.opacity == 0.8
     again = open_window(settings=kept)
     assert not again.docks["pixel"].isVisible() and again.docks["classes"].isVisible()
-    assert np.isclose(again.workspace.opacity, 0.8)
+    assert np.isclose(again.workspace.display.opacity, 0.8)

@@ -25,7 +25,7 @@ class ProbePanel(QWidget):
         self._taxonomy: Taxonomy | None = None
         self._model_taxonomy = ""
         self._answer: ProbeReady | None = None
-        self._hint = ""
+        self._hint = self._measured = ""
         self.setObjectName("panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
@@ -40,11 +40,18 @@ class ProbePanel(QWidget):
         self.update()
 
     def show_pixel(
-        self, pixel: tuple[int, int], info: ClassInfo | None, taxonomy: Taxonomy, model_taxonomy: str, *, hint: str = ""
+        self,
+        pixel: tuple[int, int],
+        info: ClassInfo | None,
+        taxonomy: Taxonomy,
+        model_taxonomy: str,
+        *,
+        hint: str = "",
+        measured: str = "",
     ) -> None:
-        """A pixel and its class; probabilities follow with `show_answer`, the old ones stay until then."""
+        """A pixel, its class and the measure on screen; probabilities follow with `show_answer`, old ones stay."""
         self._pixel, self._info, self._taxonomy, self._model_taxonomy = pixel, info, taxonomy, model_taxonomy
-        self._hint = hint
+        self._hint, self._measured = hint, measured
         if hint:
             self._answer = None
         self._describe()
@@ -74,6 +81,7 @@ class ProbePanel(QWidget):
         if self._pixel is None or self._taxonomy is None:
             return
         words = f"pixel {self._pixel[0]}, {self._pixel[1]}: {self._ids_line()}"
+        words += f", {self._measured}" if self._measured else ""
         self.setAccessibleDescription(f"{self._info.name if self._info else 'unlabeled'}, {words}")
 
     def _ids_line(self) -> str:
@@ -105,7 +113,9 @@ class ProbePanel(QWidget):
         painter.setFont(sized(self.font(), 12))
         self._text(painter, right - 90, right, y, f"{self._pixel[0]}, {self._pixel[1]}", tones.dim, to_right=True)
         y += _LINE
-        self._text(painter, left, right, y, self._ids_line(), tones.dim)
+        room = 120 if self._measured else 0
+        self._text(painter, left, right - room, y, self._ids_line(), tones.dim)
+        self._text(painter, right - room, right, y, self._measured, tones.text, to_right=True)
         y += _LINE + 4
         if self._answer is None:
             self._text(painter, left, right, y, self._hint, tones.dim)

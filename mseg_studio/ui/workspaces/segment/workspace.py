@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QStackedLayout, QVBoxLayout, QWidget
 
-from mseg_studio.inference.events import EngineReady, ProbeReady
+from mseg_studio.inference.events import EngineReady
 from mseg_studio.media.events import SourceInfo, ThumbnailReady
 from mseg_studio.progress import Progress
 from mseg_studio.taxonomy.palette import color_table
 from mseg_studio.ui.bridges import ShownFrame
 from mseg_studio.ui.canvas.canvas import Canvas
-from mseg_studio.ui.canvas.layers import LabelLayer
 from mseg_studio.ui.services import ModelChoice, Services
 from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.workspaces.segment.classes_panel import ClassesPanel
 from mseg_studio.ui.workspaces.segment.controls_bar import ControlsBar
+from mseg_studio.ui.workspaces.segment.display import Display
 from mseg_studio.ui.workspaces.segment.empty_state import EmptyState
 from mseg_studio.ui.workspaces.segment.files_panel import THUMBNAIL_PX, FilesPanel
-from mseg_studio.ui.workspaces.segment.layers_bar import LayersBar
 from mseg_studio.ui.workspaces.segment.message_bar import MessageBar
 from mseg_studio.ui.workspaces.segment.player import Player
+from mseg_studio.ui.workspaces.segment.pointing import Pointing
 from mseg_studio.ui.workspaces.segment.probe_panel import ProbePanel
 from mseg_studio.ui.workspaces.segment.results import Result
 from mseg_studio.ui.workspaces.segment.session import Session
 from mseg_studio.ui.workspaces.segment.transport_bar import TransportBar
-
-_PROBE_MS = 40
-"""Time between two questions about the pixel under a moving mouse."""
 
 
 class SegmentWorkspace(QObject):
@@ -44,24 +41,20 @@ class SegmentWorkspace(QObject):
         self._services = services
         self.session = session
         self.player = Player(session)
-        self.opacity = opacity
         self.progress: Progress | None = None
         self.models: list[ModelChoice] = []
-        self._hovered: tuple[int, int] | None = None
-        self._pinned: tuple[int, int] | None = None
-        self._layer: LabelLayer | None = None
         self.controls = ControlsBar(theme, open_menu)
         self.canvas = Canvas(theme)
         self.empty = EmptyState(theme, has_camera=bool(services.cameras()))
-        self.layers = LayersBar(self.canvas)
         self.messages = MessageBar(theme)
         self.transport = TransportBar(theme)
         self.files = FilesPanel(theme)
         self.classes = ClassesPanel(theme, services.search)
         self.probe = ProbePanel(theme)
+        self.display = Display(session, self.canvas, theme, self.classes.visibility)
+        self.layers = self.display.layers
+        self.pointing = Pointing(session, self.canvas, self.display, self.probe, self.model)
         self.centre = self._make_centre()
-        self._probe_timer = QTimer(self, interval=_PROBE_MS, singleShot=True)
-        self._probe_timer.timeout.connect(self._ask_probe)
         self._connect_session()
         self._connect_widgets()
         self.layers.set_opacity(opacity)
@@ -82,7 +75,6 @@ class SegmentWorkspace(QObject):
         self._stack.addWidget(self.canvas)
         column.addWidget(stack_widget, 1)
         column.addWidget(self.transport)
-        self.canvas.installEventFilter(self)
         return centre
 
     def _connect_session(self) -> None:
@@ -96,7 +88,6 @@ class SegmentWorkspace(QObject):
         session.progress_changed.connect(self._on_progress)
         session.notice.connect(self.messages.take)
         session.runs.engine_changed.connect(self._on_engine)
-        session.runs.probed.connect(self._on_probed)
         session.reader.thumbnail_ready.connect(self._on_thumbnail)
         session.settled.connect(self._refresh_run)
 
@@ -109,12 +100,10 @@ class SegmentWorkspace(QObject):
         controls.cancel_clicked.connect(self.cancel)
         self.files.chosen.connect(session.go)
         self.files.thumbnail_wanted.connect(lambda path: self._services.media.client.thumbnail(path, THUMBNAIL_PX))
-        self.classes.visibility_changed.connect(self._recolor)
-        self.layers.labels_toggled.connect(lambda _on: self._show_layers())
-        self.layers.contours_toggled.connect(lambda _on: self._show_layers())
-        self.layers.opacity_changed.connect(self._on_opacity)
-        self.canvas.hovered.connect(self._on_hover)
-        self.canvas.pinned.connect(self._on_pin)
+        self.classes.visibility_changed.connect(self.display.recolor)
+        self.classes.only_chosen.connect(lambda only: session.choose(only=only))
+        self.classes.threshold.chosen.connect(lambda least: session.choose(min_confidence=least))
+        self.display.changed.connect(self._on_layers)
         self.canvas.zoom_changed.connect(lambda _scale: self.state_changed.emit())
         self.transport.play_clicked.connect(self.player.toggle)
         self.transport.step_asked.connect(self.step)
@@ -152,14 +141,6 @@ class SegmentWorkspace(QObject):
     def toggle_contours(self) -> None:
         """Show or hide the contours."""
         self.layers.contours.toggle()
-
-    def nudge_opacity(self, by: float) -> None:
-        """Make the labels more or less opaque."""
-        self.layers.set_opacity(min(1.0, max(0.0, round(self.opacity + by, 2))))
-
-    def pin(self, pixel: tuple[int, int] | None) -> None:
-        """Keep showing this pixel, until a click outside or another picture."""
-        self._on_pin(pixel)
 
     def refresh_models(self) -> None:
         """Read again which models are installed."""
@@ -202,7 +183,7 @@ class SegmentWorkspace(QObject):
         self._stack.setCurrentWidget(self.canvas if source is not None else self.empty)
         if source is not None and not isinstance(QApplication.focusWidget(), QLineEdit):
             self.canvas.setFocus()
-        self._pinned = None
+        self.pointing.forget_pin()
         self.state_changed.emit()
 
     def _on_moved(self, index: int) -> None:
@@ -211,7 +192,8 @@ class SegmentWorkspace(QObject):
         self.state_changed.emit()
 
     def _on_frame(self, shown: ShownFrame | None) -> None:
-        self._layer = None
+        self.display.forget()
+        self.classes.new_picture()
         self.canvas.set_picture(None if shown is None else shown.picture)
         if shown is None:
             self.probe.clear()
@@ -219,14 +201,10 @@ class SegmentWorkspace(QObject):
         self._refresh_run()
 
     def _on_result(self, result: Result | None) -> None:
-        self._layer = None if result is None else LabelLayer(result.labels)
-        self.canvas.set_labels(self._layer)
+        self.display.show_result(result)
         self.classes.set_result(result)
-        self._recolor()
-        self._show_pixel()
+        self.pointing.show()
         self._show_labelled_thumbnail(result)
-        self.layers.setVisible(result is not None)
-        self._place_layers()
         self.controls.show_cost(self.session.estimate())
         self._refresh_run()
 
@@ -263,7 +241,9 @@ class SegmentWorkspace(QObject):
         if model is not None:
             outputs = self._services.catalog.outputs(model.taxonomy)
             self.controls.show_targets(outputs, self.session.choice.target)
-            self.classes.set_taxonomy(self._services.catalog.taxonomy(self.session.choice.target))
+            choice = self.session.choice
+            self.classes.follow(self._services.catalog.taxonomy(choice.target), choice.only)
+            self.classes.threshold.show_threshold(choice.min_confidence)
 
     def _refresh_run(self) -> None:
         session = self.session
@@ -271,6 +251,7 @@ class SegmentWorkspace(QObject):
         self.controls.show_running(session.running, can_run=can_run)
         self.controls.export_button.setEnabled(session.result is not None)
         self.transport.run_all.setEnabled(session.batch is None)
+        self.display.refresh_missing()
         self.state_changed.emit()
 
     def _show_labelled_thumbnail(self, result: Result | None) -> None:
@@ -285,74 +266,9 @@ class SegmentWorkspace(QObject):
         mixed = (shown.frame.pixels_HW3[::step, ::step].astype(np.uint16) + rgb_HW3) // 2
         self.files.set_thumbnail(source.items[self.session.at], _pixmap(mixed.astype(np.uint8)), labelled=True)
 
-    # -- colours and layers --------------------------------------------------------------------------------------
-
-    def _recolor(self) -> None:
-        if self._layer is not None:
-            taxonomy = self._layer.labels.taxonomy
-            table = color_table(taxonomy, hidden=self.classes.visibility.hidden_ids(taxonomy))
-            self.canvas.set_colors(table, self.opacity)
-
-    def _on_opacity(self, opacity: float) -> None:
-        self.opacity = opacity
-        self._recolor()
-
-    def _show_layers(self) -> None:
-        self.player.with_labels = self.layers.labels.isChecked()
-        self.canvas.show_layers(labels=self.layers.labels.isChecked(), contours=self.layers.contours.isChecked())
+    def _on_layers(self) -> None:
+        self.player.with_labels = self.display.covers
         self.state_changed.emit()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keep the layers bar at the top of the canvas."""
-        if event.type() == QEvent.Type.Resize:
-            self._place_layers()
-        return False
-
-    def _place_layers(self) -> None:
-        size = self.layers.sizeHint()
-        self.layers.setGeometry(max(0, (self.canvas.width() - size.width()) // 2), 12, size.width(), size.height())
-
-    # -- the pixel under the mouse -------------------------------------------------------------------------------
-
-    def _on_hover(self, pixel: tuple[int, int] | None) -> None:
-        self._hovered = pixel
-        self._show_pixel()
-
-    def _on_pin(self, pixel: tuple[int, int] | None) -> None:
-        self._pinned = None if pixel == self._pinned else pixel
-        self._hovered = pixel
-        self.canvas.set_cross(self._pinned)
-        self._show_pixel()
-
-    def _show_pixel(self) -> None:
-        result = self.session.result
-        pixel = self._hovered or self._pinned
-        model = self.model()
-        if pixel is None or result is None or model is None:
-            self.probe.clear()
-            return
-        height, width = result.labels.ids_HW.shape
-        if pixel[0] >= width or pixel[1] >= height:
-            return
-        taxonomy = result.labels.taxonomy
-        info = taxonomy.get(int(result.labels.ids_HW[pixel[1], pixel[0]]))
-        self.probe.show_pixel(pixel, info, taxonomy, model.taxonomy, hint=self._probe_hint())
-        if not self._probe_timer.isActive():
-            self._probe_timer.start()
-
-    def _probe_hint(self) -> str:
-        return "" if self.session.has_scores() else "Press Run to see the probabilities of this picture."
-
-    def _ask_probe(self) -> None:
-        pixel = self._hovered or self._pinned
-        if pixel is not None:
-            self.session.probe(*pixel)
-
-    def _on_probed(self, answer: ProbeReady) -> None:
-        self.probe.show_answer(answer)
-        pixel = self._hovered or self._pinned
-        if pixel is not None and pixel != (answer.x, answer.y):
-            self._probe_timer.start()
 
 
 def _pixmap(pixels_HW3: npt.NDArray[np.uint8]) -> QPixmap:
