@@ -18,7 +18,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", nargs="?", metavar="PATH", help="image, folder, video or camera:0 to open")
     parser.add_argument("--model", help="installed model (see `mseg-studio models list`)")
     parser.add_argument("--taxonomy", help="output taxonomy (see `mseg-studio taxonomy list`)")
-    parser.add_argument("--recipe", choices=("fast", "balanced", "paper"), help="recipe preset")
+    parser.add_argument("--recipe", choices=("live", "fast", "balanced", "paper"), help="recipe preset")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--theme", choices=("system", "light", "dark"), help="colour scheme")
     parser.add_argument("--size", type=_size, metavar="WxH", help="size of the window in pixels")

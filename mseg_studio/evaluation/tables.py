@@ -61,10 +61,11 @@ def as_text(report: Report) -> str:
     metrics, recipe = report.metrics, report.recipe
     scales = ", ".join(f"{scale:g}" for scale in recipe["scales"])
     flip = "flip" if recipe["flip"] else "no flip"
+    window = "whole image at once" if recipe.get("whole") else f"crop {recipe['crop_px']} px"
     images = "1 image" if report.images == 1 else f"{report.images} images"
     lines = [
         printable(f"{report.model['name']} on {report.dataset}, {report.split}: {images}, in {report.taxonomy}"),
-        f"short side {recipe['base_size']} px, crop {recipe['crop_px']} px, scales {scales}, {flip}, "
+        f"short side {recipe['base_size']} px, {window}, scales {scales}, {flip}, "
         f"{recipe['precision']}, {report.device}",
         "",
     ]

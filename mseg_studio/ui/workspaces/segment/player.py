@@ -27,6 +27,7 @@ class Player(QObject):
         self._start_s = 0.0
         self._start_index = 0
         session.settled.connect(self._on_settled)
+        session.frame_changed.connect(self._read_ahead)
         session.source_changed.connect(self._on_source)
 
     @property
@@ -88,6 +89,12 @@ class Player(QObject):
             self._restart_clock(index)
             wait_s = 0.0
         self._timer.start(max(0, round(wait_s * 1000)))
+
+    def _read_ahead(self) -> None:
+        """While a frame is segmented and drawn the next is decoded."""
+        source = self._session.source
+        if self._playing and source is not None and self._session.index + 1 < source.count:
+            self._session.reader.read_ahead(source, self._session.index + 1)
 
     def _advance(self) -> None:
         source = self._session.source

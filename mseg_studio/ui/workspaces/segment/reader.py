@@ -5,7 +5,7 @@ Every answer is matched with what asked for it; late ones are dropped.
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from mseg_studio.media.events import MediaDied, MediaFailed, Opened, SourceInfo, ThumbnailReady
 from mseg_studio.ui.bridges import MediaBridge, ShownFrame
@@ -34,6 +34,10 @@ class Reader(QObject):
         self._opening: int | None = None
         self._frame: int | None = None
         self._fetch: tuple[int, int] | None = None
+        self._ahead: tuple[int, str, int] | None = None
+        """Request, source and item that is read before anybody waits for it."""
+        self._kept: tuple[str, int, ShownFrame] | None = None
+        """What came of it."""
         bridge.happened.connect(self._on_event)
 
     def open(self, path: str) -> None:
@@ -55,8 +59,21 @@ class Reader(QObject):
     def show(self, source: SourceInfo, index: int) -> int | None:
         """Read an item for the screen; gives the item that a batch was waiting for and now will not get."""
         dropped, self._fetch = self._fetch, None
-        self._frame = self._ask(source, index)
+        (ahead, self._ahead), (kept, self._kept) = (self._ahead, None), (self._kept, None)
+        if kept is not None and kept[:2] == (source.path, index):
+            self._frame = kept[2].request_id
+            QTimer.singleShot(0, self, lambda: self._on_event(kept[2]))  # after this call, as any other answer
+        elif ahead is not None and ahead[1:] == (source.path, index):
+            self._frame = ahead[0]
+        else:
+            self._frame = self._ask(source, index)
         return None if dropped is None else dropped[1]
+
+    def read_ahead(self, source: SourceInfo, index: int) -> None:
+        """Read an item that will be shown next, while nobody waits for one: its `show` will be quick."""
+        if self.idle and source.kind == "video":
+            self._kept = None
+            self._ahead = (self._ask(source, index), source.path, index)
 
     def fetch(self, source: SourceInfo, index: int) -> None:
         """Read an item for a batch; not while the screen waits for one."""
@@ -97,6 +114,10 @@ class Reader(QObject):
             case ShownFrame() if self._fetch is not None and event.request_id == self._fetch[0]:
                 index, self._fetch = self._fetch[1], None
                 self.fetched.emit(index, event)
+            case ShownFrame() if self._ahead is not None and event.request_id == self._ahead[0]:
+                self._kept, self._ahead = (*self._ahead[1:], event), None
+            case MediaFailed() if self._ahead is not None and event.request_id == self._ahead[0]:
+                self._ahead = None  # whoever wants to see it asks again and is told
             case MediaFailed():
                 self._on_failed(event)
             case MediaDied():
