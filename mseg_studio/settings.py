@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 import yaml
@@ -67,6 +67,10 @@ class AppSettings:
     """Recipe preset that is chosen when the program starts."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
+    engine: str = "auto"
+    """What runs the network in the window: auto, torch or openvino."""
+    precision: Literal["auto", "float32", "half", "int8"] = "auto"
+    """Number format of the network in the window: auto, float32, half or int8."""
     threads: int = 0
     """Threads of the inference process; 0 leaves one core for the window."""
     opacity: float = 0.5
@@ -75,7 +79,13 @@ class AppSettings:
     """Paths opened lately, newest first."""
 
     def __post_init__(self) -> None:
-        for field, allowed in (("theme", ("system", "light", "dark")), ("recipe", ("fast", "balanced", "paper"))):
+        choices = {
+            "theme": ("system", "light", "dark"),
+            "recipe": ("live", "fast", "balanced", "paper"),
+            "engine": ("auto", "torch", "openvino"),
+            "precision": ("auto", "float32", "half", "int8"),
+        }
+        for field, allowed in choices.items():
             if getattr(self, field) not in allowed:
                 raise ConfigError(f"setting {field} is '{getattr(self, field)}', expected one of {', '.join(allowed)}")
         if not 0 <= self.opacity <= 1:

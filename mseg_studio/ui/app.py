@@ -158,7 +158,7 @@ def _choice(services: Services, settings: AppSettings, options: WindowOptions) -
         if options.taxonomy is not None and target not in offered:
             raise TaxonomyError(f"model {name} has no output '{target}'{nearest(target, offered)}")
         target = target if target in offered else offered[0]
-    return Choice(name, settings.recipe, target)
+    return Choice(name, settings.recipe, target, engine=settings.engine, precision=settings.precision)
 
 
 def _real_services(settings: AppSettings) -> Services:

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from mseg_studio.errors import MSegStudioError, printable
+from mseg_studio.inference.recipe import PRESETS
 from mseg_studio.media.image import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image_path
 from mseg_studio.settings import AppSettings, save_settings, user_folder
 from mseg_studio.ui.actions import ACTIONS, Actions
@@ -141,6 +142,7 @@ class MainWindow(QMainWindow):
             "run": session.run,
             "run_all": workspace.run_all,
             "cancel": workspace.cancel,
+            "live": lambda: session.choose(recipe="live"),
             "fast": lambda: session.choose(recipe="fast"),
             "balanced": lambda: session.choose(recipe="balanced"),
             "paper": lambda: session.choose(recipe="paper"),
@@ -155,6 +157,7 @@ class MainWindow(QMainWindow):
             "zoom_out": canvas.zoom_out,
             "labels": workspace.toggle_labels,
             "contours": workspace.toggle_contours,
+            **{name: button.click for name, button in workspace.layers.measures.items()},
             "opacity_up": lambda: workspace.display.nudge_opacity(0.1),
             "opacity_down": lambda: workspace.display.nudge_opacity(-0.1),
             "show_all_classes": workspace.classes.show_all,
@@ -260,6 +263,7 @@ class MainWindow(QMainWindow):
             new = dialog.settings()
             self._theme.set_scheme(new.theme)
             self.session.runs.device = new.device
+            self.session.choose(engine=new.engine, precision=new.precision)
             if new.threads != self.settings.threads:
                 text = "The number of threads is used from the next start of the program."
                 self.session.notice.emit(Notice(text, "info", "settings"))
@@ -308,8 +312,11 @@ class MainWindow(QMainWindow):
     def _refresh(self) -> None:
         table, workspace, choice = self.actions_table, self.workspace, self.session.choice
         table.set_available(workspace.available())
-        for recipe in ("fast", "balanced", "paper"):
+        for recipe in PRESETS:
             table[recipe].setChecked(choice.recipe == recipe)
+        for measure, button in workspace.layers.measures.items():
+            table[measure].setChecked(button.isChecked())
+            table[measure].setEnabled(button.isEnabled() and self.session.result is not None)
         table["labels"].setChecked(workspace.layers.labels.isChecked())
         table["contours"].setChecked(workspace.layers.contours.isChecked())
         table["full_screen"].setChecked(self.isFullScreen())
@@ -331,7 +338,8 @@ class MainWindow(QMainWindow):
             recipe = session.result.sidecar.get("recipe", {})
             base, crop = recipe.get("base_size"), recipe.get("crop_px")
             sizes = f" · base {base} · crop {crop}" if base and crop else ""
-            facts.append(session.result.choice.recipe + sizes)
+            exact = "" if session.result.choice.recipe != "live" else " · approximate"
+            facts.append(session.result.choice.recipe + sizes + exact)
             share = session.result.sidecar.get("certified_share")
             if isinstance(share, float) and share < 1:
                 facts.append(f"{100 * share:.1f} % certified")

@@ -20,10 +20,14 @@ def test_settings_come_back_as_the_form_has_them(qtbot: Any) -> None:
     assert dialog.settings() == old, "what is not touched stays, even a model that is gone"
     dialog.theme.setCurrentText("Light")
     dialog.device.setCurrentText("Processor")
+    dialog.engine.setCurrentText("OpenVINO")
+    dialog.precision.setCurrentIndex(3)
+    dialog.recipe.setCurrentText("Live (approximate)")
     dialog.threads.setCurrentIndex(1)
     dialog.model.setCurrentText("street-small")
     new = dialog.settings()
     assert (new.theme, new.device, new.threads, new.model) == ("light", "cpu", 1, "street-small")
+    assert (new.engine, new.precision, new.recipe) == ("openvino", "int8", "live")
     assert new.recent == old.recent
 
 

@@ -17,7 +17,14 @@ _DEVICES = (
     ("NVIDIA graphics card", "cuda"),
     ("Apple graphics", "mps"),
 )
-_RECIPES = (("Fast", "fast"), ("Balanced", "balanced"), ("Paper", "paper"))
+_ENGINES = (("The fastest there is", "auto"), ("PyTorch", "torch"), ("OpenVINO", "openvino"))
+_PRECISIONS = (
+    ("The fastest that is safe here", "auto"),
+    ("float32: exact", "float32"),
+    ("half: bfloat16 or float16", "half"),
+    ("int8: the model must be calibrated first", "int8"),
+)
+_RECIPES = (("Live (approximate)", "live"), ("Fast", "fast"), ("Balanced", "balanced"), ("Paper", "paper"))
 
 
 class SettingsDialog(QDialog):
@@ -29,6 +36,8 @@ class SettingsDialog(QDialog):
         self._settings = settings
         self.theme = _box("Theme", _THEMES, settings.theme)
         self.device = _box("Device", _DEVICES, settings.device)
+        self.engine = _box("Engine", _ENGINES, settings.engine)
+        self.precision = _box("Precision", _PRECISIONS, settings.precision)
         self.model = _box("Model at the start", [(name, name) for name in models], settings.model)
         self.recipe = _box("Recipe at the start", _RECIPES, settings.recipe)
         counts = [(str(number), number) for number in range(1, (os.cpu_count() or 1) + 1)]
@@ -38,6 +47,8 @@ class SettingsDialog(QDialog):
         form.setVerticalSpacing(10)
         form.addRow("Theme", self.theme)
         form.addRow("Device", self.device)
+        form.addRow("Engine", self.engine)
+        form.addRow("Precision", self.precision)
         form.addRow("Threads", self.threads)
         form.addRow("Model at the start", self.model)
         form.addRow("Recipe at the start", self.recipe)
@@ -61,6 +72,8 @@ class SettingsDialog(QDialog):
             self._settings,
             theme=self.theme.currentData(),
             device=self.device.currentData(),
+            engine=self.engine.currentData(),
+            precision=self.precision.currentData(),
             model=self.model.currentData() or self._settings.model,
             recipe=self.recipe.currentData(),
             threads=self.threads.currentData(),

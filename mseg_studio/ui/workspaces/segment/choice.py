@@ -21,6 +21,8 @@ class Choice:
     """Ids of the output taxonomy's classes that take part; empty means all."""
     min_confidence: float = 0.0
     """Labels less sure than this, 0 to 1, are no class."""
+    engine: str = "auto"
+    """auto, torch or openvino."""
     precision: Precision = "auto"
 
     def same_run(self, other: Choice) -> bool:
@@ -33,8 +35,8 @@ class Choice:
 
     def full_recipe(self, device: str) -> Recipe:
         """What is asked of the network. Raises ConfigError."""
-        return replace(preset(self.recipe), device=device, precision=self.precision)
+        return replace(preset(self.recipe), device=device, engine=self.engine, precision=self.precision)
 
     @property
     def _run(self) -> tuple[str, ...]:
-        return self.model, self.recipe, self.precision
+        return self.model, self.recipe, self.engine, self.precision

@@ -31,6 +31,7 @@ _TAG = Qt.ItemDataRole.UserRole + 1
 _NOTE = Qt.ItemDataRole.UserRole + 2
 _WIDE_PX = 1400
 RECIPES = (
+    ("live", "Live", "Approximate: the whole picture at once, no mirror image; for videos and cameras"),
     ("fast", "Fast", "One scale, no mirror image"),
     ("balanced", "Balanced", "One scale, averaged with the mirror image: the published single-scale numbers"),
     ("paper", "Paper", "Six scales, averaged with the mirror image: the published multi-scale numbers"),

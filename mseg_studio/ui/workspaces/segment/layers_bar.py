@@ -43,7 +43,7 @@ class LayersBar(QWidget):
         self.percent.setFixedWidth(self.percent.fontMetrics().horizontalAdvance("100 %") + 2)
         self._opacity = QLabel("Opacity")
         self._opacity.setObjectName("dim")
-        row = QHBoxLayout(self)
+        self._row = row = QHBoxLayout(self)
         row.setContentsMargins(6, 5, 12, 5)
         row.setSpacing(4)
         row.addWidget(self.labels)
@@ -77,13 +77,13 @@ class LayersBar(QWidget):
             button.setAccessibleDescription(reason or _TIPS[measure])
 
     def fit_into(self, width: int) -> None:
-        """Leave out words where there is little room."""
-        self._opacity.show()
-        self.slider.setFixedWidth(104)
-        self.adjustSize()
-        if self.sizeHint().width() > width:
-            self._opacity.hide()
-            self.slider.setFixedWidth(56)
+        """Leave out what can be done without where there is little room: keys and menu do the same."""
+        opacity = (self._opacity, self.slider, self.percent)
+        for hidden in ((), (self._opacity,), opacity, (*opacity, *self.measures.values())):
+            for widget in (*opacity, *self.measures.values()):
+                widget.setHidden(widget in hidden)
+            if self._row.sizeHint().width() <= width:
+                break
 
     @property
     def measure(self) -> Measure | None:
