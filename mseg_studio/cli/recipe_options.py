@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from mseg_studio.cli.command import UsageError
-from mseg_studio.inference.recipe import PRESETS, Recipe, preset
+from mseg_studio.inference.recipe import ENGINES, PRESETS, Recipe, preset
 from mseg_studio.networks.catalog import InstalledModel, UnknownModelError, find_model
 
 
@@ -22,6 +22,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-flip", action="store_true", help="do not average with the mirrored image")
     group.add_argument("--precision", choices=("float32", "half", "int8", "auto"), help="number format of the network")
     group.add_argument("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
+    group.add_argument("--engine", choices=ENGINES, help="what runs the network (default: the fastest that is there)")
 
 
 def recipe_of(arguments: argparse.Namespace) -> Recipe:
@@ -32,6 +33,7 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
         "scales": arguments.scales,
         "precision": arguments.precision,
         "device": arguments.device,
+        "engine": arguments.engine,
         "flip": False if arguments.no_flip else None,
     }
     return dataclasses.replace(preset(arguments.recipe), **{k: v for k, v in changes.items() if v is not None})

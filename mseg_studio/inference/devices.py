@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 
 from mseg_studio.errors import ConfigError
+from mseg_studio.inference.cpu_features import multiplies_bfloat16
+from mseg_studio.inference.engine_choice import resolve_engine
 from mseg_studio.inference.recipe import Precision
 
 
@@ -31,15 +33,18 @@ def resolve_device(setting: str) -> torch.device:
     return torch.device(head)
 
 
-def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """What `auto` means on a device: half where it has fast units for it (CUDA), float32 elsewhere.
+def resolve_precision(precision: Precision, device: torch.device, engine: str = "auto") -> Precision:
+    """What `auto` means on a device under an engine setting: half where it is multiplied in hardware, else float32.
 
-    Raises ConfigError for a precision that no engine here computes in.
+    That is CUDA, and CPUs with bfloat16 units under OpenVINO. Raises ConfigError for what no engine here computes in.
     """
     if precision == "int8":
-        raise ConfigError("precision int8 is not available here; expected float32, half or auto")
+        resolve_engine(engine, device, precision)
     if precision != "auto":
         return precision
+    if device.type == "cpu":
+        fast = multiplies_bfloat16() and resolve_engine(engine, device, "half") == "openvino"
+        return "half" if fast else "float32"
     return "half" if device.type == "cuda" else "float32"
 
 

@@ -13,6 +13,7 @@ from mseg_studio.errors import ConfigError, nearest
 from mseg_studio.settings import check_device
 
 Precision = Literal["auto", "float32", "half", "int8"]
+ENGINES = ("auto", "torch", "openvino")
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
@@ -32,9 +33,11 @@ class Recipe:
     """The whole scaled image goes through the network at once instead of crop by crop, which the answer of a network
     trained on crops only approximates; `crop_px` is not used."""
     precision: Precision = "auto"
-    """auto is float32 until a device says that half is good for it."""
+    """auto is half where the device multiplies it in hardware, else float32."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps; not in the hash."""
+    engine: str = "auto"
+    """auto, torch or openvino; not in the hash: in one precision engines differ by rounding only."""
 
     def __post_init__(self) -> None:
         for name, value in (("base_size", self.base_size), ("crop_px", self.crop_px)):
@@ -47,6 +50,8 @@ class Recipe:
         if type(self.whole) is not bool:
             raise ConfigError(f"recipe: whole is {self.whole!r}, expected true or false")
         check_device(self.device)
+        if self.engine not in ENGINES:
+            raise ConfigError(f"recipe: unknown engine '{self.engine}'{nearest(str(self.engine), ENGINES)}")
 
     def resolved(self, *, base_size: int, crop_px: int, precision: Precision) -> Recipe:
         """This recipe with the model card's sizes and the device's precision where it leaves them open."""
@@ -57,12 +62,16 @@ class Recipe:
             precision=precision if self.precision == "auto" else self.precision,
         )
 
+    def for_published_numbers(self) -> Recipe:
+        """This recipe in float32 unless a precision was asked for: numbers to compare do not depend on the machine."""
+        return dataclasses.replace(self, precision="float32") if self.precision == "auto" else self
+
     @property
     def hash(self) -> str:
-        """SHA-256 of what decides the answer; device is not in it. The recipe must be resolved (ValueError)."""
+        """SHA-256 of what decides the answer: no device, no engine. The recipe must be resolved (ValueError)."""
         if self.base_size is None or self.crop_px is None or self.precision == "auto":
             raise ValueError("only a resolved recipe has a hash")
-        decides = {key: value for key, value in self.as_dict().items() if key != "device"}
+        decides = {key: value for key, value in self.as_dict().items() if key not in ("device", "engine")}
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:

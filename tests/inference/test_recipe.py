@@ -30,3 +30,16 @@ def test_live_is_one_pass():
 def test_whole_is_yes_or_no():
     with pytest.raises(ConfigError, match="whole is 1, expected true or false"):
         from_dict({"whole": 1})
+
+
+def test_the_engine_is_chosen_by_name_and_changes_no_answer():
+    openvino = dataclasses.replace(SIZED, engine="openvino")
+    assert openvino.hash == SIZED.hash
+    assert from_dict(openvino.as_dict()) == openvino
+    with pytest.raises(ConfigError, match="unknown engine 'openvin'; did you mean openvino"):
+        from_dict({"engine": "openvin"})
+
+
+def test_published_numbers_are_float32_unless_a_precision_is_asked_for():
+    assert Recipe().for_published_numbers().precision == "float32"
+    assert Recipe(precision="half").for_published_numbers().precision == "half"

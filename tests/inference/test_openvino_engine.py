@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import dataclasses
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mseg_studio.errors import ConfigError
+from mseg_studio.inference import compiled_cache, cpu_features, openvino_runtime
+from mseg_studio.inference.engine import NetworkSource
+from mseg_studio.inference.engine_choice import make_engine
+from mseg_studio.inference.engines.openvino_engine import OpenVinoEngine
+from mseg_studio.inference.openvino_model import ConversionError
+from mseg_studio.settings import user_folder
+from tests.goldens.weights import NUM_CLASSES, SPECS, golden_network
+
+# Asked without importing it: the first import is to be the program's own, which sends nothing.
+pytestmark = pytest.mark.skipif(not openvino_runtime.is_installed(), reason="OpenVINO is not installed")
+
+CPU = torch.device("cpu")
+SHA256 = "ab" * 32
+
+
+class Loads:
+    """Counts how often the network is loaded."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def source(self, weights_sha256: str = SHA256) -> NetworkSource:
+        return NetworkSource(self._load, SPECS["tiny"], NUM_CLASSES, weights_sha256, "tiny")
+
+    def _load(self) -> torch.nn.Module:
+        self.count += 1
+        return golden_network("tiny")
+
+
+def crops(count: int = 2, height: int = 153, width: int = 153) -> torch.Tensor:
+    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def answer(engine: OpenVinoEngine, crops_NCHW: torch.Tensor) -> torch.Tensor:
+    count, _, height, width = crops_NCHW.shape
+    out = torch.full((count, -(-height // 4), -(-width // 4), NUM_CLASSES), torch.nan, dtype=engine.logits_dtype)
+    engine.logits_into(crops_NCHW, out)
+    return out
+
+
+@torch.inference_mode()
+def expected(crops_NCHW: torch.Tensor) -> torch.Tensor:
+    return golden_network("tiny").strided_logits(crops_NCHW).permute(0, 2, 3, 1)
+
+
+def compiled_files() -> list[Path]:
+    return sorted(user_folder("cache").rglob("*.compiled"))
+
+
+@pytest.mark.parametrize("size", [(1, 153, 153), (2, 153, 153), (3, 97, 129)], ids=str)
+def test_float32_is_that_of_torch_at_every_size(size):
+    given = crops(*size)
+    engine = OpenVinoEngine(Loads().source(""), precision="float32", threads=1)
+    assert engine.logits_dtype == torch.float32
+    came, wanted = answer(engine, given), expected(given)
+    assert float((came - wanted).abs().max() / wanted.std()) < 1e-3
+    assert float((came.argmax(-1) == wanted.argmax(-1)).float().mean()) >= 0.9999
+
+
+@pytest.mark.skipif(not cpu_features.multiplies_bfloat16(), reason="no bfloat16 units")
+def test_half_is_near():
+    given = crops()
+    engine = OpenVinoEngine(Loads().source(""), precision="half", threads=1)
+    assert engine.logits_dtype == torch.bfloat16
+    came, wanted = answer(engine, given).float(), expected(given)
+    assert float((came - wanted).std() / wanted.std()) < 0.05
+    assert float((came.argmax(-1) == wanted.argmax(-1)).float().mean()) > 0.9
+
+
+def test_half_needs_a_cpu_that_has_it(monkeypatch):
+    monkeypatch.setattr("mseg_studio.inference.engines.openvino_engine.multiplies_bfloat16", lambda: False)
+    with pytest.raises(ConfigError, match="use float32"):
+        OpenVinoEngine(Loads().source(), precision="half")
+
+
+def test_the_second_start_reads_the_compiled_network_and_loads_nothing():
+    loads = Loads()
+    first = answer(OpenVinoEngine(loads.source(), precision="float32", threads=1), crops())
+    assert (loads.count, len(compiled_files())) == (1, 1)
+    second = answer(OpenVinoEngine(loads.source(), precision="float32", threads=1), crops())
+    assert loads.count == 1
+    assert torch.equal(first, second)
+
+
+def test_other_weights_are_another_network():
+    loads = Loads()
+    OpenVinoEngine(loads.source(), precision="float32", threads=1)
+    OpenVinoEngine(loads.source("cd" * 32), precision="float32", threads=1)
+    assert (loads.count, len(compiled_files())) == (2, 2)
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "a byte", "the head", "another format"])
+def test_what_is_damaged_is_made_again(damage, caplog):
+    loads = Loads()
+    wanted = answer(OpenVinoEngine(loads.source(), precision="float32", threads=1), crops())
+    [path] = compiled_files()
+    data = bytearray(path.read_bytes())
+    if damage == "a byte":
+        data[len(data) // 2] ^= 1
+    elif damage == "the head":
+        data[0] = 0
+    elif damage == "another format":
+        data = data.replace(b'{"format": 1', b'{"format": 2', 1)
+    else:
+        data = data[: len(data) // 2 if damage == "cut" else 0]
+    path.unlink()  # another file: what is mapped stays as it was
+    path.write_bytes(data)
+    with caplog.at_level(logging.WARNING):
+        came = answer(OpenVinoEngine(loads.source(), precision="float32", threads=1), crops())
+    assert torch.equal(came, wanted)
+    assert loads.count == 2
+    assert "is made again" in caplog.text
+    OpenVinoEngine(loads.source(), precision="float32", threads=1)
+    assert loads.count == 2
+
+
+def test_without_a_hash_nothing_is_kept():
+    OpenVinoEngine(Loads().source(""), precision="float32", threads=1)
+    assert not user_folder("cache").exists()
+
+
+def test_a_full_or_forbidden_disk_costs_the_cache_only(monkeypatch, caplog):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(compiled_cache, "keep", full)
+    with caplog.at_level(logging.WARNING):
+        engine = OpenVinoEngine(Loads().source(), precision="float32", threads=1)
+    assert torch.isfinite(answer(engine, crops())).all()
+    assert "No space left on device" in caplog.text
+
+
+def test_other_versions_and_the_oldest_are_thrown_away():
+    old = compiled_cache.cache_folder("1.0")
+    old.mkdir(parents=True)
+    (old / "x.compiled").write_bytes(b"old")
+    kept = []
+    for number in range(8):
+        facts = {"number": str(number)}
+        kept.append(compiled_cache.path_of(facts, "2.0"))
+        compiled_cache.keep(kept[-1], facts, b"data")
+    assert not old.exists()
+    assert len(compiled_files()) == 6
+    assert kept[-1].exists()
+
+
+def test_where_openvino_fails_torch_takes_over_and_says_why(monkeypatch, caplog):
+    def refuse(_: NetworkSource) -> None:
+        raise ConversionError("no such operation: frobnicate")
+
+    monkeypatch.setattr("mseg_studio.inference.engines.openvino_engine.converted", refuse)
+    with caplog.at_level(logging.WARNING):
+        engine = make_engine(Loads().source(), CPU, "float32", threads=1)
+    assert engine.name == "torch"
+    assert "frobnicate" in caplog.text
+    with pytest.raises(ConfigError, match="frobnicate"):
+        make_engine(Loads().source(), CPU, "float32", threads=1, setting="openvino")
+
+
+def test_a_network_that_looks_at_its_input_is_not_converted():
+    class Odd(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, NUM_CLASSES, 1)
+
+        def strided_logits(self, images_NCHW: torch.Tensor) -> torch.Tensor:
+            size = tuple(int(side) // 4 + 1 for side in images_NCHW.shape[-2:])
+            grid = torch.linspace(0, 1, size[0])  # what tracing takes for a constant
+            return self.layer(torch.nn.functional.interpolate(images_NCHW, size)) + grid.mean() * size[0]
+
+    source = dataclasses.replace(Loads().source(""), load=Odd)
+    with pytest.raises(ConversionError, match="hrnet-tiny"):
+        OpenVinoEngine(source, precision="float32")
+
+
+def test_without_openvino_auto_is_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert make_engine(Loads().source(), CPU, "float32").name == "torch"
+
+
+_CHILD = """
+import sys
+def hook(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "urllib.Request"):
+        sys.stderr.write(f"{event} {arguments}\\n")
+sys.addaudithook(hook)
+sys.path.insert(0, sys.argv[1])
+from tests.inference.test_openvino_engine import OpenVinoEngine, Loads, answer, crops
+import torch
+torch.set_num_threads(1)
+engine = OpenVinoEngine(Loads().source(), precision="float32", threads=1)
+print(float(answer(engine, crops()).sum()), sys.modules.get("openvino_telemetry"))
+"""
+
+
+def test_two_processes_at_once_and_nothing_leaves_the_machine():
+    command = [sys.executable, "-c", _CHILD, str(Path(__file__).parents[2])]
+    children = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = [child.communicate(timeout=120) for child in children]
+    assert [child.returncode for child in children] == [0, 0], answers
+    assert [err for _, err in answers] == ["", ""]
+    assert answers[0][0] == answers[1][0]
+    assert answers[0][0].endswith(" None\n")
+    assert len(compiled_files()) == 1
+
+
+def test_the_version_is_known():
+    assert openvino_runtime.version() == openvino_runtime.openvino().__version__.split("-")[0]
