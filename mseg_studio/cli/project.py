@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mseg_studio.cli.command import CANCELLED, FAILED, OK, Command, UsageError
+from mseg_studio.cli.readout_options import add_readout_arguments, readout_of
 from mseg_studio.cli.segment import folder_name, names_of_outputs
 from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from mseg_studio.labels.readout import Readout
+    from mseg_studio.labels.score_map import ScoreMap
     from mseg_studio.labels.score_store import ScoreStore
     from mseg_studio.labels.sidecar import Sidecar, SourceStamp
     from mseg_studio.progress import CancelToken, Progress
@@ -34,6 +38,22 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save", type=names_of_outputs, default=("ids",), metavar="NAME,...", help="ids, colour and other exporters"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_readout_arguments(parser)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is made of every store."""
+
+    projection: Projection
+    readout: Readout
+    smoothing: float
+    names: tuple[str, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The key `readout` of the sidecar; empty for plain labels."""
+        return self.readout.facts(self.projection.target, smoothing=self.smoothing)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -53,8 +73,8 @@ def _run(arguments: argparse.Namespace) -> int:
         for path, folder in folders.items():
             try:
                 with ScoreStore(path) as store:
-                    projection = _projection(store, path, arguments.taxonomy)
-                    for event in _project(store, path, projection, folder, arguments.save, cancel):
+                    task = _task(arguments, store, path)
+                    for event in _project(store, path, task, folder, cancel):
                         if isinstance(event, Progress):
                             line.show(event)
                         else:
@@ -85,6 +105,14 @@ def _folders(stores: Sequence[Path], output: Path | None, taxonomy: str) -> dict
     return folders
 
 
+def _task(arguments: argparse.Namespace, store: ScoreStore, path: Path) -> _Task:
+    """Raises UsageError for what cannot be made of the store, ImageReadError for one that is not known here."""
+    if arguments.smooth and "frames" not in store.attributes:
+        raise UsageError(f"--smooth is for videos; {path} holds the scores of an image")
+    projection = _projection(store, path, arguments.taxonomy)
+    return _Task(projection, readout_of(arguments, projection.target), arguments.smooth, arguments.save)
+
+
 def _projection(store: ScoreStore, path: Path, taxonomy: str) -> Projection:
     """From the store's own taxonomy, whether or not this installation knows it, to `taxonomy`.
 
@@ -107,61 +135,67 @@ def _projection(store: ScoreStore, path: Path, taxonomy: str) -> Projection:
 
 
 def _project(
-    store: ScoreStore,
-    path: Path,
-    projection: Projection,
-    folder: Path,
-    names: tuple[str, ...],
-    cancel: CancelToken,
+    store: ScoreStore, path: Path, task: _Task, folder: Path, cancel: CancelToken
 ) -> Iterator[Progress | dict[str, Any]]:
     """Write the outputs of every frame and the sidecar; gives progress and, last, what is told of the store."""
     import numpy as np
 
     from mseg_studio.labels import sidecar as sidecars
-    from mseg_studio.labels.export import ExportRequest, exporter
+    from mseg_studio.labels.export import ExportRequest, exporter, measures_of
     from mseg_studio.labels.export_errors import export_errors
     from mseg_studio.labels.output_layout import OutputPaths
+    from mseg_studio.labels.readout import read_measures
     from mseg_studio.progress import ProgressClock
 
     is_video = "frames" in store.attributes
     paths = OutputPaths(folder / path.stem, is_video)
-    pixels: np.ndarray[Any, np.dtype[np.int64]] = np.zeros(projection.target.num_channels, np.int64)
-    _sidecar(store, path, projection, names, size=(0, 0), pixels=pixels, share=0.0)  # what it lacks, before any work
+    pixels: np.ndarray[Any, np.dtype[np.int64]] = np.zeros(task.projection.target.num_channels, np.int64)
+    _sidecar(store, path, task, size=(0, 0), pixels=pixels, share=0.0)  # what it lacks, before any work
     with export_errors(folder):
         (paths.base if is_video else folder).mkdir(parents=True, exist_ok=True)
     sidecars.withdraw(paths.sidecar)
-    certified, total, size = 0, 0, (0, 0)
-    clock = ProgressClock(len(store), "frames")
-    for number, index in enumerate(store.indices):
+    shares, size, clock = [], (0, 0), ProgressClock(len(store), "frames")
+    for number, (index, scores) in enumerate(_frames(store, task.smoothing)):
         cancel.raise_if_cancelled()
-        labels, certified_HW = store.frame(index).project(projection)
+        reading, measures = read_measures(scores, task.projection, task.readout, measures_of(task.names))
         place = OutputPaths(paths.frame(index).with_suffix("")) if is_video else paths
-        for name in names:
+        for name in task.names:
             target = place.file(exporter(name).suffix)
             with export_errors(target):
-                exporter(name).write(target, ExportRequest(labels))
-        for info, count in labels.counts():
+                exporter(name).write(target, ExportRequest(reading.labels, measures=measures))
+        for info, count in reading.labels.counts():
             pixels[info.id] += count
-        certified, total, size = certified + int(certified_HW.sum()), total + certified_HW.size, certified_HW.shape
+        shares.append(reading.certified_share)
+        size = reading.labels.ids_HW.shape
         yield clock.at(number + 1)
-    share = certified / max(1, total)
-    sidecar = _sidecar(store, path, projection, names, size=size, pixels=pixels, share=share)
-    sidecars.write_sidecar(paths.sidecar, sidecar)
-    shown = paths.base if is_video else paths.file(exporter(names[0]).suffix)
+    share = float(np.mean(shares)) if shares else 0.0
+    sidecars.write_sidecar(paths.sidecar, _sidecar(store, path, task, size=size, pixels=pixels, share=share))
+    shown = paths.base if is_video else paths.file(exporter(task.names[0]).suffix)
     yield {
         "input": str(path),
         "status": "done",
         "outputs": [str(shown), str(paths.sidecar)],
         "frames": len(store),
         "certified_share": round(share, 6),
+        **task.facts,
     }
+
+
+def _frames(store: ScoreStore, smoothing: float) -> Iterator[tuple[int, ScoreMap]]:
+    """Place in the source and scores of every frame, in order of time."""
+    if not smoothing:
+        yield from ((index, store.frame(index)) for index in store.indices)
+        return
+    from mseg_studio.labels.smoothing import Smoother
+
+    smoother = Smoother(smoothing)
+    yield from ((index, smoother.next(store.frame(index))) for index in store.indices)
 
 
 def _sidecar(
     store: ScoreStore,
     path: Path,
-    projection: Projection,
-    names: tuple[str, ...],
+    task: _Task,
     *,
     size: tuple[int, int],
     pixels: np.ndarray[Any, np.dtype[np.int64]],
@@ -173,12 +207,12 @@ def _sidecar(
 
     try:
         return sidecars.build(
-            projection.target,
-            {**store.attributes, "certified_share": share, "mapping": "projected"},
+            task.projection.target,
+            {**store.attributes, "certified_share": share, "mapping": "projected", "readout": {}, **task.facts},
             source=_stamp(store.attributes, path),
             size=size,
             pixels={class_id: int(count) for class_id, count in enumerate(pixels) if count},
-            outputs=names,
+            outputs=task.names,
             timestamps_s=store.timestamps_s if "frames" in store.attributes else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mseg_studio.cli.command import CANCELLED, FAILED, OK, Command, UsageError
+from mseg_studio.cli.readout_options import add_readout_arguments, readout_of
 from mseg_studio.cli.recipe_options import add_recipe_arguments, model_of, recipe_of
 from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
 
@@ -41,6 +42,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redo", action="store_true", help="also what is done already under the same recipe")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, a summary at the end")
     add_recipe_arguments(parser)
+    add_readout_arguments(parser)
 
 
 def folder_name(text: str) -> Path:
@@ -67,7 +69,7 @@ def names_of_outputs(text: str) -> tuple[str, ...]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from mseg_studio.errors import ExportError
+    from mseg_studio.errors import ExportError, printable
     from mseg_studio.inference.batch import segment_to_files
     from mseg_studio.labels.output_layout import plan_outputs
 
@@ -75,6 +77,9 @@ def _run(arguments: argparse.Namespace) -> int:
     report = _Report(as_json=arguments.json)
     with cancel_on_signals() as cancel:
         items = _input_items(arguments.inputs, report)
+        still = next((item for item in items if not item.is_video), None)
+        if arguments.smooth and still is not None:
+            raise UsageError(f"--smooth is for videos; {printable(str(still.path))} is an image")
         try:
             plan = plan_outputs(items, arguments.output)
         except ExportError as error:  # outputs that would meet, or replace an input: nothing has been written
@@ -83,6 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.output.mkdir(parents=True, exist_ok=True)
             if plan:
                 with _job(arguments, installed, recipe, cancel) as (job, segment):
+                    report.facts = {key: job.facts[key] for key in ("readout",) if key in job.facts}
                     options: dict[str, Any] = {"redo": arguments.redo, "cancel": cancel, "segment": segment}
                     for event in segment_to_files(job, plan, arguments.save, **options):
                         report.tell(event)
@@ -101,8 +107,9 @@ def _job(
     from mseg_studio.inference.fleet import Fleet, parse_devices
     from mseg_studio.inference.jobs import Job
     from mseg_studio.inference.loaded_model import load_model
+    from mseg_studio.inference.openmp import available_cores
     from mseg_studio.inference.pipeline import segment_here
-    from mseg_studio.inference.worker import available_cores
+    from mseg_studio.labels.export import measures_of
     from mseg_studio.labels.score_map import DEFAULT_K
     from mseg_studio.taxonomy.catalog import default_catalog
 
@@ -110,17 +117,24 @@ def _job(
         projection = default_catalog().projection(installed.card.taxonomy, arguments.taxonomy)
     except TaxonomyError as error:
         raise UsageError(str(error)) from error
-    top_k = DEFAULT_K if SCORES in arguments.save else 0
+    readout = readout_of(arguments, projection.target)
+    wanted: dict[str, Any] = {
+        "top_k": DEFAULT_K if SCORES in arguments.save or arguments.smooth else 0,
+        "readout": readout,
+        "measures": measures_of(arguments.save),
+        "smoothing": arguments.smooth,
+    }
+    told = readout.facts(projection.target, smoothing=arguments.smooth)
     if arguments.devices is None:
         model = load_model(installed)
         predictor = model.predictor(recipe)
-        yield Job(predictor, projection, model.facts(predictor), top_k=top_k), segment_here
+        yield Job(predictor, projection, model.facts(predictor) | told, **wanted), segment_here
         return
     if arguments.device is not None:
         raise UsageError("--device and --devices do not go together")
     devices = parse_devices(arguments.devices)
     with Fleet(devices, model=installed.name, recipe=recipe, cores=available_cores()) as fleet:
-        yield Job(None, projection, fleet.prepare(cancel), top_k=top_k), fleet.segment
+        yield Job(None, projection, fleet.prepare(cancel) | told, **wanted), fleet.segment
 
 
 def _input_items(inputs: Sequence[str], report: _Report) -> list[InputItem]:
@@ -169,6 +183,8 @@ class _Report:
         self._as_json = as_json
         self._line = ProgressLine()
         self._told = 0
+        self.facts: dict[str, Any] = {}
+        """What is said of every input that is done."""
         self.done = self.skipped = self.failed = 0
 
     def tell(self, event: BatchEvent) -> None:
@@ -185,7 +201,7 @@ class _Report:
             self.broken(event.path, event.error)
             return
         outputs = [str(path) for path in event.outputs]
-        fields: dict[str, Any] = {"input": str(event.path), "outputs": outputs}
+        fields: dict[str, Any] = {"input": str(event.path), "outputs": outputs, **self.facts}
         if isinstance(event, ItemDone):
             self.done += 1
             fields |= {"status": "done", "frames": event.frames, "seconds": round(event.seconds, 3)}

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mseg_studio.errors import MSegStudioError
 from mseg_studio.labels.label_map import LabelMap
-from mseg_studio.labels.readout import PLAIN, Measure, Reading, Readout
+from mseg_studio.labels.readout import PLAIN, Measure, Measures, Reading, Readout, read_measures
 from mseg_studio.labels.score_map import ScoreMap
 from mseg_studio.media.frame import Frame, FrameRef
 from mseg_studio.media.source import SourceItem
@@ -23,8 +19,6 @@ from mseg_studio.taxonomy.projection import Projection
 if TYPE_CHECKING:
     from mseg_studio.inference.dense import DenseScores
     from mseg_studio.inference.predictor import Predictor
-
-Measures = Mapping[Measure, npt.NDArray[np.uint16]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,10 +48,7 @@ class Job:
         """The labels that the job wants of scores, and all of its measures."""
         if self.readout == PLAIN and not self.measures and not isinstance(scores, ScoreMap):
             return Reading(scores.labels(self.projection)), {}
-        readouts = [dataclasses.replace(self.readout, measure=one) for one in self.measures or (None,)]
-        readings = [scores.read(self.projection, readout) for readout in readouts]
-        found = ((one, reading.measure_HW) for one, reading in zip(self.measures, readings, strict=False))
-        return readings[0], {one: measure_HW for one, measure_HW in found if measure_HW is not None}
+        return read_measures(scores, self.projection, self.readout, self.measures)
 
     @property
     def here(self) -> Predictor:

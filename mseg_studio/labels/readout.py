@@ -13,9 +13,9 @@ So leaving classes out renormalises. It does not make the network faster: nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from mseg_studio.errors import ConfigError, TaxonomyError
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.taxonomy.model import Taxonomy
+from mseg_studio.taxonomy.projection import Projection
 
 Measure = Literal["confidence", "margin", "entropy"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -95,6 +96,9 @@ def from_dict(values: Mapping[str, Any]) -> Readout:
     return Readout(tuple(only), values.get("min_confidence", 0.0), values.get("measure"))
 
 
+Measures = Mapping[Measure, npt.NDArray[np.uint16]]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Reading:
     """Labels read from scores, and the measure that was asked for."""
@@ -112,3 +116,20 @@ class Reading:
             raise ValueError(f"a measure is {expected}, got {measure.dtype} {measure.shape}")
         if not 0 <= self.certified_share <= 1:
             raise ValueError(f"the certified share is {self.certified_share}, expected 0 to 1")
+
+
+class Scores(Protocol):
+    """What labels are read from: all probabilities of an image, or the kept ones."""
+
+    def read(self, projection: Projection, readout: Readout) -> Reading:
+        """Labels under `readout` in `projection.target`, and its measure."""
+        ...
+
+
+def read_measures(
+    scores: Scores, projection: Projection, readout: Readout, measures: Sequence[Measure]
+) -> tuple[Reading, Measures]:
+    """The labels that `readout` asks for, and several measures of them instead of its own."""
+    readings = [scores.read(projection, replace(readout, measure=measure)) for measure in measures or (None,)]
+    measured = ((measure, reading.measure_HW) for measure, reading in zip(measures, readings, strict=False))
+    return readings[0], {measure: values_HW for measure, values_HW in measured if values_HW is not None}

@@ -1,12 +1,13 @@
-"""Find a class by a few letters of its name, an alias, its parent or its id."""
+"""Find a class by a few letters of its name, an alias, its parent or its id, or by exactly one of them."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rapidfuzz import fuzz
 
+from mseg_studio.errors import TaxonomyError, nearest
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 
 _MIN_SIMILARITY = 76.0
@@ -33,6 +34,32 @@ def search(taxonomy: Taxonomy, query: str, limit: int = 20) -> list[ClassInfo]:
         others = [info for info in taxonomy.classes if info.id not in taken]
         found += _best(others, lambda info: _of_names(wanted, info, _similarity))
     return found[:limit]
+
+
+def class_ids(taxonomy: Taxonomy, words: Iterable[str | int]) -> tuple[int, ...]:
+    """Ids of classes given by id, name or alias; case, underscores and spaces do not matter.
+
+    Raises TaxonomyError, with the nearest names, for a word that is none of them or several classes' name.
+    """
+    return tuple(_class_id(taxonomy, word) for word in words)
+
+
+def _class_id(taxonomy: Taxonomy, word: str | int) -> int:
+    if isinstance(word, int) or word.isdecimal():
+        if taxonomy.get(int(word)) is None:
+            raise TaxonomyError(f"taxonomy '{taxonomy.name}' has no class with id {word}")
+        return int(word)
+    wanted = _plain(word)
+    # A name goes before other classes' aliases.
+    for names_of in (lambda info: (info.name,), lambda info: info.aliases):
+        found = [info.id for info in taxonomy.classes if wanted in map(_plain, names_of(info))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(map(str, found))
+            raise TaxonomyError(f"taxonomy '{taxonomy.name}' has several classes '{word}'; choose an id of {ids}")
+    known = {name for info in taxonomy.classes for name in (info.name, *info.aliases)}
+    raise TaxonomyError(f"taxonomy '{taxonomy.name}' has no class '{word}'{nearest(word, known)}")
 
 
 def _best(classes: Sequence[ClassInfo], score: Callable[[ClassInfo], float]) -> list[ClassInfo]:

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mseg_studio.errors import TaxonomyError
 from mseg_studio.settings import resource_folder
 from mseg_studio.taxonomy.catalog import Catalog
-from mseg_studio.taxonomy.model import UNLABELED
-from mseg_studio.taxonomy.search import search
+from mseg_studio.taxonomy.model import UNLABELED, ClassInfo, Taxonomy
+from mseg_studio.taxonomy.search import class_ids, search
 from tests.taxonomy.published import ALL
 
 UNIVERSAL = Catalog([resource_folder("taxonomies")]).taxonomy("universal")
@@ -94,3 +95,31 @@ def test_any_text_is_a_query(query: str, limit: int) -> None:
     found = search(UNIVERSAL, query, limit)
     assert len(found) <= limit
     assert len({info.id for info in found}) == len(found)
+
+
+@pytest.mark.parametrize("info", UNIVERSAL.classes, ids=lambda info: info.name)
+def test_a_class_is_meant_by_id_name_or_alias(info) -> None:
+    words = (info.id, str(info.id), info.name, info.name.upper().replace("_", " "), *info.aliases)
+    assert set(class_ids(UNIVERSAL, words)) == {info.id}
+
+
+def test_words_that_mean_no_class_or_several() -> None:
+    small = Taxonomy(
+        "small",
+        (
+            ClassInfo(0, "car", (0, 0, 0), aliases=("vehicle",)),
+            ClassInfo(1, "bus", (0, 0, 0), aliases=("vehicle", "Car")),
+            ClassInfo(4, UNLABELED, (0, 0, 0)),
+            ClassInfo(5, UNLABELED, (0, 0, 0)),
+        ),
+    )
+    assert class_ids(small, ["car"]) == (0,), "a name goes before an alias"
+    for word, message in (
+        ("vehicle", r"taxonomy 'small' has several classes 'vehicle'; choose an id of 0, 1"),
+        (UNLABELED, r"several classes 'unlabeled'; choose an id of 4, 5"),
+        ("cra", r"taxonomy 'small' has no class 'cra'; did you mean car"),
+        ("2", r"taxonomy 'small' has no class with id 2"),
+        (-1, r"no class with id -1"),
+    ):
+        with pytest.raises(TaxonomyError, match=message):
+            class_ids(small, [word])
