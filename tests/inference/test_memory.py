@@ -1,0 +1,68 @@
+"""Predicted memory against the peaks of real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mseg_studio.inference.memory import peak_bytes
+from mseg_studio.inference.pace import Setup
+from mseg_studio.inference.recipe import from_dict
+from mseg_studio.networks.catalog import find_model
+
+HD = (1080, 1920)
+_CHILD = """
+import json, sys
+import numpy as np
+import torch
+torch.set_num_threads(1)
+from mseg_studio.inference.loaded_model import load_model
+from mseg_studio.inference.recipe import from_dict
+from mseg_studio.taxonomy.catalog import default_catalog
+recipe = from_dict(json.loads(sys.argv[1]))
+predictor = load_model("street-small").predictor(recipe)
+scores = predictor.predict(np.full((*json.loads(sys.argv[2]), 3), 90, np.uint8))
+scores.labels(default_catalog().projection("universal", "universal"))
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps([predictor.engine_name, predictor.precision, 1024 * int(peak.split()[1])]))
+"""
+
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems tell peaks of other things")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """What is compiled for one case is kept for the next."""
+    return str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"precision": "float32", "engine": "torch"},
+        {"precision": "float32", "base_size": 720},
+        {"precision": "float32", "crop_px": 713},
+    ],
+    ids=["torch", "many crops", "large crop"],
+)
+def test_predicted_memory_is_within_a_third_of_a_real_peak(recipe, home):
+    recipe = {"device": "cpu", **recipe}
+
+    def run(size: tuple[int, int]) -> tuple[str, str, int]:
+        command = [sys.executable, "-c", _CHILD, json.dumps(recipe), json.dumps(size)]
+        environment = {**os.environ, "MSEG_STUDIO_HOME": home}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True, env=environment)
+        return tuple(json.loads(done.stdout.splitlines()[-1]))
+
+    if recipe.get("engine") != "torch":
+        run((36, 64))  # compiles what is kept on disk
+    engine, precision, measured = run(HD)
+    card = find_model("street-small").card
+    sized = from_dict(recipe).resolved(base_size=card.base_size, crop_px=card.crop_px, precision="auto")
+    setup = Setup(card.name, engine, precision, "cpu", 1)
+    assert peak_bytes(sized, HD, card=card, setup=setup) == pytest.approx(measured, rel=0.3)
