@@ -112,7 +112,7 @@ class MainWindow(QMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, docks["classes"])
         self.splitDockWidget(docks["classes"], docks["pixel"], Qt.Orientation.Vertical)
         self.resizeDocks([docks["files"], docks["classes"]], [240, 330], Qt.Orientation.Horizontal)
-        self.resizeDocks([docks["classes"], docks["pixel"]], [366, 414], Qt.Orientation.Vertical)
+        self.resizeDocks([docks["classes"], docks["pixel"]], [386, 394], Qt.Orientation.Vertical)
         docks["files"].hide()
         return docks
 

@@ -83,7 +83,11 @@ QLineEdit {
   background: $raised; color: $text; border: 1px solid $line; border-radius: 6px; padding: 4px 8px; min-height: 20px;
   selection-background-color: $accent; selection-color: $on_accent;
 }
-QLineEdit:focus { border-color: $accent; }
+QSpinBox {
+  background: $raised; color: $text; border: 1px solid $line; border-radius: 6px; padding: 1px 6px; min-height: 18px;
+  selection-background-color: $accent; selection-color: $on_accent;
+}
+QLineEdit:focus, QSpinBox:focus { border-color: $accent; }
 QLineEdit:disabled { color: $dim; background: $panel; }
 QComboBox {
   background: $raised; color: $text; border: 1px solid $line; border-radius: 6px; padding: 4px 26px 4px 10px;

@@ -13,6 +13,7 @@ from PySide6.QtTest import QTest
 from mseg_studio.ui.canvas.layers import heat_rgb
 from mseg_studio.ui.dialogs.settings import SettingsDialog
 from mseg_studio.ui.main_window import MainWindow
+from mseg_studio.ui.widgets import Heading
 from tests.flows.test_segment_journey import LEFT, click_row, color_at, pick, point_of
 from tests.ui.fakes import FINE, Doubles
 
@@ -139,7 +140,7 @@ def test_the_threshold_is_live_and_the_newest_wins(
     # Sureness goes from 0.4 at the left to 1 at the right: the left half is below 0.7.
     ids_HW = window.session.result.labels.ids_HW
     assert (ids_HW[:, :46] == 255).all() and (ids_HW[:, 50:] != 255).all()
-    assert bar._share.text() == "50.0 % is unlabeled"
+    assert "50.0 % unlabeled" in window.docks["classes"].titleBarWidget().findChild(Heading).text()
     road = FINE.classes[ROAD].rgb
     window.workspace.layers.set_opacity(1.0)
     window.workspace.toggle_contours()
@@ -148,7 +149,8 @@ def test_the_threshold_is_live_and_the_newest_wins(
     bar.number.selectAll()
     QTest.keyClicks(bar.number, "0")
     qtbot.waitUntil(lambda: 255 not in ids_on_screen(window))
-    assert bar.slider.value() == 0 and bar._share.text() == "" and doubles.inference.runs == 1
+    assert bar.slider.value() == 0 and doubles.inference.runs == 1
+    assert "unlabeled" not in window.docks["classes"].titleBarWidget().findChild(Heading).text()
 
 
 def test_a_threshold_set_while_the_network_runs_needs_no_second_run(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 
 from mseg_studio.settings import AppSettings
 from mseg_studio.ui.dialogs.about import AboutDialog
@@ -63,7 +63,8 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_words(qtbot: Any, tmp_path: 
 def test_export_offers_what_fits(open_window: Any, picture: Path, folder: Path, qtbot: Any) -> None:
     window = open_window(picture)
     dialog = ExportDialog(window.session, window)
-    assert set(dialog._boxes) == {"ids", "colour", "overlay", "classes"}, "no labelIds outside Cityscapes' classes"
+    kinds = {"ids", "colour", "overlay", "classes", "confidence", "margin", "entropy"}
+    assert set(dialog._boxes) == kinds, "no labelIds outside Cityscapes' classes"
     assert not dialog._can_export_all
     dialog.tick()
     assert not dialog.write.isEnabled()
@@ -79,6 +80,40 @@ def test_export_offers_what_fits(open_window: Any, picture: Path, folder: Path, 
     ]  # fmt: skip
     dialog.one.setChecked(True)
     assert dialog.names() == ["ids"], "scores are written of all only"
+
+
+def test_export_carries_what_is_chosen_in_the_window(open_window: Any, picture: Path, qtbot: Any) -> None:
+    window = open_window(picture)
+    plain = ExportDialog(window.session, window)
+    assert plain._readout_words() == ""
+    window.session.choose(only=(3, 5), min_confidence=0.25, engine="openvino", precision="half")
+    dialog = ExportDialog(window.session, window)
+    assert dialog._readout_words() == (
+        "As on screen: only 2 classes take part, labels below 25 % confidence are unlabeled."
+    )
+    dialog.tick("ids", "confidence")
+    dialog.folder.setText("/data/out")
+    assert dialog.arguments() == [
+        "segment", str(picture), "--output", "/data/out", "--model", "street-small", "--taxonomy", "universal",
+        "--recipe", "balanced", "--device", "auto", "--engine", "openvino", "--precision", "half", "--only", "3,5",
+        "--min-confidence", "0.25", "--save", "ids,confidence", "--json",
+    ]  # fmt: skip
+
+
+def test_a_video_can_be_smoothed_and_measured_as_a_whole(open_window: Any, qtbot: Any) -> None:
+    window = open_window("clip.mp4")
+    dialog = ExportDialog(window.session, window)
+    dialog.show()
+    assert not dialog.smooth.isEnabled() and not dialog._boxes["confidence"].isEnabled()
+    for button in (dialog.all, dialog.smooth):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton, pos=QPoint(8, button.height() // 2))
+    dialog.tick("ids", "entropy")
+    assert dialog.smooth.isChecked()
+    words = dialog.arguments()
+    assert words[words.index("--smooth") + 1] == "0.6" and words[words.index("--save") + 1] == "ids,entropy"
+    qtbot.mouseClick(dialog.one, Qt.MouseButton.LeftButton, pos=QPoint(8, dialog.one.height() // 2))
+    assert "--smooth" not in dialog.arguments() and dialog.names() == ["ids"]
+    dialog.reject()
 
 
 def test_about_says_where_things_come_from(qtbot: Any) -> None:

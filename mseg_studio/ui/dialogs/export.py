@@ -31,6 +31,7 @@ from mseg_studio.labels import sidecar
 from mseg_studio.labels.export import ExportRequest, exporters, write_outputs
 from mseg_studio.labels.output_layout import OutputPaths
 from mseg_studio.labels.overlay import OverlayStyle
+from mseg_studio.labels.readout import MEASURES
 from mseg_studio.labels.sidecar import SourceStamp
 from mseg_studio.ui.bridges import in_background
 from mseg_studio.ui.child_command import ChildCommand
@@ -40,12 +41,14 @@ from mseg_studio.ui.workspaces.segment.notice import Notice
 from mseg_studio.ui.workspaces.segment.session import Session
 
 _DEFAULT = frozenset({"ids", "colour"})
-_ORDER = ("ids", "colour", "overlay", "classes", "cityscapes-ids")
+_ORDER = ("ids", "colour", "overlay", "classes", "cityscapes-ids", *MEASURES)
 _OF_ALL = {
     "scores": "Scores (HDF5): any taxonomy later, without the network",
     "video": "Overlay video (MP4)",
 }
 """What `mseg-studio segment --save` can besides the exporters."""
+_WEIGHT_OF_PAST = 0.6
+"""Of the frames before, where a video is smoothed: half of a frame is forgotten in 1.4 frames."""
 _COUNT_MS = 500
 
 
@@ -69,6 +72,12 @@ class ExportDialog(QDialog):
         self._count.timeout.connect(self._count_frames)
         self.one = QRadioButton("This frame" if self._is_video else "This image")
         self.all = QRadioButton(self._all_text())
+        self.smooth = QCheckBox("Smooth over time")
+        self.smooth.setToolTip(
+            "Average every pixel's probabilities with those of the frames before: steadier where the camera moves "
+            "slowly. Not for measuring how good a model is."
+        )
+        self.smooth.toggled.connect(lambda _on: self._refresh())
         self.folder = QLineEdit(str(self._default_folder()))
         self.folder.setAccessibleName("Folder to write into")
         self.bar = QProgressBar()
@@ -108,9 +117,20 @@ class ExportDialog(QDialog):
         for name, label in _OF_ALL.items():
             if self._can_export_all and (name != "video" or self._is_video):
                 self._add_box(column, name, label)
-        note = QLabel("A sidecar (JSON) with taxonomy, recipe and model is always written beside them.")
-        note.setObjectName("small")
-        column.addWidget(note)
+        for name in MEASURES:
+            self._boxes[name].setToolTip("Written by a run of the network of its own")
+        if self._is_video and self._can_export_all:
+            column.addSpacing(4)
+            column.addWidget(self.smooth)
+        for text in (
+            self._readout_words(),
+            "A sidecar (JSON) with taxonomy, recipe and model is always written beside them.",
+        ):
+            if text:
+                note = QLabel(text)
+                note.setObjectName("small")
+                note.setWordWrap(True)
+                column.addWidget(note)
         column.addSpacing(8)
         column.addWidget(Heading("Into"))
         row = QHBoxLayout()
@@ -137,8 +157,20 @@ class ExportDialog(QDialog):
 
     def names(self) -> list[str]:
         """Outputs that are ticked and can be written of what is chosen."""
-        every = self.all.isChecked()
-        return [name for name, box in self._boxes.items() if box.isChecked() and (every or name not in _OF_ALL)]
+        return [name for name, box in self._boxes.items() if box.isChecked() and self._can_write(name)]
+
+    def _can_write(self, name: str) -> bool:
+        """Whether an output can be written of what is chosen: measures of one frame of a video cannot."""
+        return self.all.isChecked() or not (name in _OF_ALL or (name in MEASURES and self._is_video))
+
+    def _readout_words(self) -> str:
+        """What makes these labels others than the plain ones."""
+        choice, words = self._session.choice, []
+        if choice.only:
+            words.append(f"only {counted(len(choice.only), 'class')} take part")
+        if choice.min_confidence:
+            words.append(f"labels below {100 * choice.min_confidence:.0f} % confidence are unlabeled")
+        return f"As on screen: {', '.join(words)}." if words else ""
 
     def tick(self, *names: str) -> None:
         """Tick exactly these outputs."""
@@ -171,9 +203,9 @@ class ExportDialog(QDialog):
         return result is not None and set(result.labels.taxonomy.names) <= set(LABEL_IDS)
 
     def _refresh(self) -> None:
-        for name in _OF_ALL:
-            if name in self._boxes:
-                self._boxes[name].setEnabled(self.all.isChecked())
+        for name, box in self._boxes.items():
+            box.setEnabled(self._can_write(name))
+        self.smooth.setEnabled(self.all.isChecked())
         busy = self._child is not None
         self.write.setEnabled(bool(self.names()) and bool(self.folder.text().strip()) and not busy)
 
@@ -185,8 +217,8 @@ class ExportDialog(QDialog):
     # -- writing -------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        if self.all.isChecked():
-            self._start_all()
+        if self.all.isChecked() or set(self.names()) & set(MEASURES):
+            self._start_command()
         else:
             self._write_one()
 
@@ -218,33 +250,48 @@ class ExportDialog(QDialog):
         self._refresh()
 
     def arguments(self) -> list[str]:
-        """The command line that exports everything."""
-        choice, source = self._session.choice, self._session.source
-        inputs = [] if source is None else [source.path]
-        if source is not None and source.kind == "folder" and not Path(source.path).is_dir():
-            inputs = list(source.items)
+        """The command line that exports what is chosen."""
+        session, choice = self._session, self._session.choice
+        changed = {
+            "--engine": choice.engine if choice.engine != "auto" else "",
+            "--precision": choice.precision if choice.precision != "auto" else "",
+            "--only": ",".join(map(str, choice.only)),
+            "--min-confidence": f"{choice.min_confidence:g}" if choice.min_confidence else "",
+            "--smooth": f"{_WEIGHT_OF_PAST}" if self.smooth.isChecked() and self.smooth.isEnabled() else "",
+        }
         return [
             "segment",
-            *inputs,
+            *self._inputs(),
             *("--output", self.folder.text().strip()),
             *("--model", choice.model),
             *("--taxonomy", choice.target),
             *("--recipe", choice.recipe),
-            *("--device", self._session.runs.device),
+            *("--device", session.runs.device),
+            *(word for option, value in changed.items() if value for word in (option, value)),
             *("--save", ",".join(self.names())),
             "--json",
         ]
 
-    def _start_all(self) -> None:
+    def _inputs(self) -> list[str]:
+        """Paths of what is chosen."""
+        source = self._session.source
+        if source is None:
+            return []
+        if not self.all.isChecked():
+            return [self._session.key_of(self._session.at).path]
+        if source.kind == "folder" and not Path(source.path).is_dir():
+            return list(source.items)
+        return [source.path]
+
+    def _start_command(self) -> None:
         self._child = ChildCommand(self.arguments(), self)
         self._child.told.connect(self._on_told)
         self._child.finished.connect(self._on_finished)
         source = self._session.source
         self._summary, self._started_s = {}, time.time()
         # A video is one item: how far it is shows in its folder of frames.
-        self.bar.setRange(
-            0, source.count if source is not None and (not self._is_video or "ids" in self.names()) else 0
-        )
+        known = source is not None and self.all.isChecked() and (not self._is_video or "ids" in self.names())
+        self.bar.setRange(0, source.count if source is not None and known else 0)
         self.bar.setValue(0)
         self.bar.show()
         self.message.setText("Starting…")

@@ -135,10 +135,9 @@ class ClassesPanel(QWidget):
     def set_result(self, result: Result | None) -> None:
         """Show the classes of these labels; a solo of a class of another taxonomy ends."""
         self._result = result
-        if result is not None:
-            self.threshold.show_unlabeled(result.unlabeled_share)
-            if self.visibility.solo is not None and self.visibility.solo not in result.labels.taxonomy.names:
-                self.visibility.solo = None
+        solo = self.visibility.solo
+        if result is not None and solo is not None and solo not in result.labels.taxonomy.names:
+            self.visibility.solo = None
         if not self.choosing or not self._order:
             self._order_anew()
         self._refresh()
@@ -216,7 +215,10 @@ class ClassesPanel(QWidget):
         if query:
             self.counted.emit(f"Search · {len(infos)} found")
         elif result is not None:
-            self.counted.emit(f"Classes in this image · {len(shares)} of {len(result.labels.taxonomy)}")
+            bare = result.unlabeled_share
+            what = "Classes in this image" if bare < 0.0005 else "Classes"
+            words = f"{what} · {len(shares)} of {len(result.labels.taxonomy)}"
+            self.counted.emit(words if bare < 0.0005 else f"{words} · {100 * bare:.1f} % unlabeled")
         else:
             self.counted.emit("Classes")
 

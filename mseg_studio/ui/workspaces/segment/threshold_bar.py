@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QSpinBox, QWidget
 
 _CALM_MS = 40
 """The newest value is told when the slider has not moved for so long."""
@@ -27,26 +27,17 @@ class ThresholdBar(QWidget):
         self.number.setSuffix(" %")
         self.number.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self.number.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.number.setFixedWidth(58)
+        self.number.setFixedWidth(56)
         self.number.setAccessibleName("Unlabeled below this confidence, in percent, as a number")
         self.number.setToolTip(tip)
         text = QLabel("Unlabeled below confidence")
         text.setObjectName("small")
-        self._share = QLabel()
-        self._share.setObjectName("small")
-        words = QHBoxLayout()
-        words.addWidget(text)
-        words.addStretch(1)
-        words.addWidget(self._share)
-        row = QHBoxLayout()
-        row.setSpacing(10)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 4, 12, 8)
+        row.setSpacing(8)
+        row.addWidget(text)
         row.addWidget(self.slider, 1)
         row.addWidget(self.number)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(12, 6, 12, 8)
-        column.setSpacing(2)
-        column.addLayout(words)
-        column.addLayout(row)
         self._calm = QTimer(self, interval=_CALM_MS, singleShot=True)
         self._calm.timeout.connect(lambda: self.chosen.emit(self.slider.value() / 100))
         self.slider.valueChanged.connect(self._on_value)
@@ -59,10 +50,6 @@ class ThresholdBar(QWidget):
                 blocked = widget.blockSignals(True)
                 widget.setValue(round(100 * least))
                 widget.blockSignals(blocked)
-
-    def show_unlabeled(self, share: float) -> None:
-        """Say how much of the picture is no class, 0 to 1."""
-        self._share.setText(f"{100 * share:.1f} % is unlabeled" if share >= 0.0005 else "")
 
     def _on_value(self, value: int) -> None:
         self.number.setValue(value)
