@@ -35,7 +35,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mseg_studio.inference.loaded_model import load_model
     from mseg_studio.taxonomy.catalog import default_catalog
 
-    recipe, installed = recipe_of(arguments), model_of(arguments)
+    recipe, installed = recipe_of(arguments).for_published_numbers(), model_of(arguments)
     dataset = load_dataset(arguments.dataset)
     split = _split(arguments.split, list(dataset.splits))
     try:

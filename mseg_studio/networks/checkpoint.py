@@ -120,20 +120,33 @@ def recognise(state: Mapping[str, Tensor]) -> Recognised:
     )
 
 
-def load_network(model: InstalledModel) -> tuple[nn.Module, NetworkSpec]:
-    """The network of an installed model with its weights, float32, on the CPU, in evaluation mode.
-
-    Raises CheckpointError when the weights are not those of the card, are damaged, or do not fit the network.
-    """
-    card, path = model.card, model.weights_file
+def spec_of(model: InstalledModel) -> NetworkSpec:
+    """The architecture that an installed model's card names. Raises CheckpointError for an unknown one."""
+    card = model.card
     spec = known_networks().get(card.network)
     if spec is None:
         raise CheckpointError(
             f"network '{printable(card.network[:80])}' is not known{nearest(card.network[:80], known_networks())}",
             path=model.folder / CARD_FILE,
         )
-    if _hash_of(path) != card.weights_sha256:
-        raise CheckpointError("is not the file that the card describes: its SHA-256 differs (damaged?)", path=path)
+    return spec
+
+
+def check_weights(model: InstalledModel) -> None:
+    """Raise CheckpointError unless the weights file is there and is the one that the card describes, byte by byte."""
+    if _hash_of(model.weights_file) != model.card.weights_sha256:
+        raise CheckpointError(
+            "is not the file that the card describes: its SHA-256 differs (damaged?)", path=model.weights_file
+        )
+
+
+def load_network(model: InstalledModel) -> tuple[nn.Module, NetworkSpec]:
+    """The network of an installed model with its weights, float32, on the CPU, in evaluation mode.
+
+    Raises CheckpointError when the weights are not those of the card, are damaged, or do not fit the network.
+    """
+    card, path, spec = model.card, model.weights_file, spec_of(model)
+    check_weights(model)
     state = read_weights(path)
     if mismatch := compare(spec, card.num_classes, state):
         raise CheckpointError(f"does not fit {spec.name} with {card.num_classes} classes: {mismatch}", path=path)
