@@ -280,7 +280,7 @@ def size_of(done: SegmentedFrame) -> int:
     """Bytes that a segmented frame holds."""
     scores = done.scores
     kept = [] if scores is None else [scores.class_ids_HWk, scores.probabilities_HWk, scores.residual_HW]
-    return sum(array.nbytes for array in (done.frame.pixels_HW3, done.labels.ids_HW, *kept))
+    return sum(array.nbytes for array in (done.frame.pixels_HW3, done.labels.ids_HW, *kept, *done.measures.values()))
 
 
 def _frames_a_pass(job: Job, shape: tuple[int, ...]) -> int:
@@ -323,6 +323,6 @@ def _scores_of_all(job: Job, group: list[SourceItem], cancel: CancelToken | None
     if cancel is not None:
         cancel.raise_if_cancelled()
     try:
-        return deque(job.here.predict_many([item.load().pixels_HW3 for item in group]))
+        return deque(job.here.predict_many([item.load().pixels_HW3 for item in group], cancel=cancel))
     except MSegStudioError:
         return deque()

@@ -53,7 +53,7 @@ class FakePredictor:
         return Dense(pixels_HW3)
         yield
 
-    def predict_many(self, frames):
+    def predict_many(self, frames, *, cancel=None):
         if len(frames) > self.memory:
             raise DeviceMemoryError("too many")
         self.asked.append(len(frames))
