@@ -324,7 +324,7 @@ def test_a_dead_worker_is_told_and_the_next_run_works(
     doubles.inference.die()
     qtbot.waitUntil(lambda: any("killed (signal 9)" in text for text in window.workspace.messages.texts))
     assert window.workspace.controls.badge.text() == "Restarting"
-    qtbot.waitUntil(lambda: window.workspace.controls.badge.text() == "CPU")
+    qtbot.waitUntil(lambda: window.workspace.controls.badge.text() == "CPU · torch · float32")
     assert window.workspace.messages.texts == ()
     QTest.mouseClick(window.workspace.controls.run_button, LEFT)
     qtbot.waitUntil(lambda: doubles.inference.runs == 2)

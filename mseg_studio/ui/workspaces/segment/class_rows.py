@@ -113,7 +113,8 @@ class ClassDelegate(QStyledItemDelegate):
             left += 24
         if not row.drawn or row.part is False:
             painter.setOpacity(0.45)
-        self._describe(painter, QRectF(left, box.top(), box.right() - 62 - left, box.height()), option.font, row)
+        right = box.right() - (62 if row.part is None else 14)
+        self._describe(painter, QRectF(left, box.top(), right - left, box.height()), option.font, row)
         painter.setOpacity(1.0)
         if row.part is None:
             self._icons(painter, box, row, hovered=hovered)

@@ -46,14 +46,12 @@ class Subset:
         self.ticked = frozenset(class_ids) & self.every
 
     def words(self) -> str:
-        """How many take part."""
-        if not self.ticked:
-            return "No class is ticked: tick at least one. The labels stay as they are until then."
+        """How many take part, in two lines."""
         count, of = len(self.ticked), len(self.every)
-        if count == 1 and self._taxonomy is not None:
-            name = next(info.name for info in self._taxonomy.classes if info.id in self.ticked)
-            return f"1 of {of} classes takes part, so every pixel is {name} — the network is not faster for it"
-        return f"{count} of {of} classes take part — the network is not faster for it"
+        if not count:
+            return "No class is ticked: the labels stay as they are\nuntil there is one"
+        who = f"{count} of {of} classes take part" if count > 1 else f"1 of {of} classes takes part: all pixels get it"
+        return f"{who} —\nthe network is not faster for it"
 
 
 class SubsetBar(QWidget):
@@ -71,7 +69,6 @@ class SubsetBar(QWidget):
         self.reset = _link("Reset", "Let all classes take part again")
         self._text = QLabel()
         self._text.setObjectName("small")
-        self._text.setWordWrap(True)
         self._buttons = QWidget()
         quick = QHBoxLayout(self._buttons)
         quick.setContentsMargins(0, 0, 0, 0)

@@ -87,6 +87,7 @@ class ClassesPanel(QWidget):
         self.view.setModel(self.classes)
         self.view.setUniformItemSizes(True)
         self.view.setMouseTracking(True)
+        self.view.setMinimumHeight(50)
         self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.view.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.view.setAccessibleName("Classes")

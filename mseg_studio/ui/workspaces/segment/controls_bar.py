@@ -29,7 +29,8 @@ from mseg_studio.ui.workspaces.segment.estimate import Estimate
 
 _TAG = Qt.ItemDataRole.UserRole + 1
 _NOTE = Qt.ItemDataRole.UserRole + 2
-_WIDE_PX = 1400
+_WIDE_PX, _NARROW_PX = 1400, 1160
+"""From the first on there is room for every word; below the second combo boxes and badge are short."""
 RECIPES = (
     ("live", "Live", "Approximate: the whole picture at once, no mirror image; for videos and cameras"),
     ("fast", "Fast", "One scale, no mirror image"),
@@ -58,7 +59,7 @@ class ControlsBar(QWidget):
         self.open_button = QPushButton(" Open")
         self.open_button.setMenu(open_menu)
         self.open_button.setAccessibleName("Open an image, a folder or a video")
-        self.model_box = TaggedComboBox(theme, "Model", width=168)
+        self.model_box = TaggedComboBox(theme, "Model", width=160)
         self.recipe_buttons = SegmentedButtons(RECIPES)
         self.cost = ElidedLabel()
         self.cost.setObjectName("dim")
@@ -66,7 +67,7 @@ class ControlsBar(QWidget):
         self.run_button.setObjectName("primary")
         self.run_button.setMinimumWidth(72)
         self.badge = FlatBadge()
-        self.target_box = TaggedComboBox(theme, "Output", width=206)
+        self.target_box = TaggedComboBox(theme, "Output", width=194)
         self.export_button = QPushButton(" Export")
         self.export_button.setAccessibleName("Export")
         self.export_button.setToolTip("Write the labels as files (Ctrl+E)")
@@ -89,10 +90,10 @@ class ControlsBar(QWidget):
         row.addWidget(self.run_button)
         row.addWidget(self.badge, 0, Qt.AlignmentFlag.AlignVCenter)
         row.addStretch(1)
-        label = QLabel("Output")
-        label.setObjectName("dim")
-        label.setBuddy(self.target_box)
-        row.addWidget(label)
+        self._output = QLabel("Output")
+        self._output.setObjectName("dim")
+        self._output.setBuddy(self.target_box)
+        row.addWidget(self._output)
         row.addWidget(self.target_box)
         row.addWidget(self.export_button)
 
@@ -139,7 +140,7 @@ class ControlsBar(QWidget):
         """Say what the model runs on."""
         self._engine = engine
         if engine is not None:
-            words = engine.label if self.width() >= _WIDE_PX else engine.label.split(" · ")[0]
+            words = engine.label if self.width() >= _NARROW_PX else engine.label.split(" · ")[0]
             self.badge.show_state(words, "good", f"Segments on {engine.label}")
         elif stopped:
             self.badge.show_state("Restarting", "bad", "The segmentation process stopped and is being restarted")
@@ -147,9 +148,12 @@ class ControlsBar(QWidget):
             self.badge.show_state("Starting", "wait", "The segmentation process is being started")
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """On a wide bar the badge has room for engine and precision."""
-        crossed = (event.size().width() >= _WIDE_PX) != (event.oldSize().width() >= _WIDE_PX)
-        if crossed and self._engine is not None:
+        """Use the room there is."""
+        narrow = self.width() < _NARROW_PX
+        self._output.setVisible(self.width() >= _WIDE_PX)
+        self.model_box.setMinimumWidth(124 if narrow else 160)
+        self.target_box.setMinimumWidth(146 if narrow else 194)
+        if self._engine is not None:
             self.show_engine(self._engine)
 
     def show_running(self, running: bool, *, can_run: bool) -> None:

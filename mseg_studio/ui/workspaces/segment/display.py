@@ -60,7 +60,7 @@ class Display(QObject):
         """Say which measures cannot be shown, and why."""
         result = self._session.result
         kept = result.measure if result is not None else None
-        gone = "" if self._session.has_scores() else _GONE
+        gone = "" if result is None or self._session.has_scores() else _GONE
         self.layers.show_missing({measure: "" if measure == kept else gone for measure in MEASURES})
 
     def recolor(self) -> None:

@@ -74,8 +74,8 @@ class ProbePanel(QWidget):
         return QSize(280, 350)
 
     def minimumSizeHint(self) -> QSize:
-        """One list of five."""
-        return QSize(200, 190)
+        """One list of two."""
+        return QSize(200, 110)
 
     def _describe(self) -> None:
         if self._pixel is None or self._taxonomy is None:
