@@ -41,11 +41,13 @@ def test_json_agrees_with_a_count_by_hand(dataset: Path, capsys: pytest.CaptureF
     values = json.loads(capsys.readouterr().out)
     assert (values["dataset"], values["split"], values["taxonomy"], values["images"]) == ("tiny", "val", "camvid-11", 2)
     assert values["recipe"]["flip"] is False
+    assert values["recipe"]["precision"] == "float32"  # whatever auto means on this machine
     assert values["recipe"]["base_size"] == 48
     from mseg_studio.inference.recipe import Recipe
     from mseg_studio.media.image import read_label_ids
 
-    segmenter = Segmenter("street-small", recipe=Recipe(base_size=48, crop_px=65, flip=False), device="cpu")
+    recipe = Recipe(base_size=48, crop_px=65, flip=False, precision="float32")
+    segmenter = Segmenter("street-small", recipe=recipe, device="cpu")
     names = {0: "Sky", 1: "Building", 2: "Road"}
     right = dict.fromkeys(values["iou"], 0)
     union = dict.fromkeys(values["iou"], 0)
