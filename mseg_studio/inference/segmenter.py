@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mseg_studio.errors import ExportError
+from mseg_studio.errors import ConfigError, ExportError
 from mseg_studio.inference.dense import DenseScores
 from mseg_studio.inference.loaded_model import load_model
 from mseg_studio.inference.recipe import Recipe, preset
 from mseg_studio.labels import sidecar
 from mseg_studio.labels.export_errors import export_errors
 from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.labels.readout import MEASURE_STEPS, MEASURES, PLAIN, Measure, Readout
 from mseg_studio.labels.score_map import ScoreMap
 from mseg_studio.labels.score_store import ScoreStoreWriter
 from mseg_studio.media.frame import Frame
@@ -25,6 +27,8 @@ from mseg_studio.media.image import read_image, write_ids_png
 from mseg_studio.taxonomy.catalog import default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.palette import palette_rgb
+from mseg_studio.taxonomy.projection import Projection
+from mseg_studio.taxonomy.search import class_ids
 
 
 class Segmenter:
@@ -74,17 +78,28 @@ class Segmenter:
         return tuple(choice.name for choice in default_catalog().outputs(self.taxonomy.name))
 
     def segment(
-        self, image: str | PathLike[str] | npt.NDArray[np.uint8] | Frame, taxonomy: str = "universal"
+        self,
+        image: str | PathLike[str] | npt.NDArray[np.uint8] | Frame,
+        taxonomy: str = "universal",
+        *,
+        only: Iterable[str | int] = (),
+        min_confidence: float = 0.0,
     ) -> Segmentation:
         """Segment a picture: a path, or RGB uint8 (H, W, 3).
 
-        Raises ImageReadError for a file that cannot be read, TaxonomyError for a taxonomy that the model cannot give,
-        DeviceMemoryError, ValueError for an array that is no RGB picture, TypeError for anything else.
+        `only` names the classes of `taxonomy` that take part, by name, alias or id (none named: all; it is not faster);
+        labels whose confidence is below `min_confidence`, 0 to 1, become the ignore id. Raises ImageReadError for a
+        file that cannot be read, TaxonomyError for a taxonomy or class that the model cannot give, ConfigError for a
+        confidence out of range, DeviceMemoryError, ValueError for an array that is no RGB picture, TypeError for
+        anything else.
         """
         projection = default_catalog().projection(self.taxonomy.name, taxonomy)
+        readout = _readout(projection, only, min_confidence)
         frame = _frame(image)
         dense = self._predictor.predict(frame.pixels_HW3)
-        return Segmentation(frame, dense.labels(projection), dense, self.taxonomy, self._model.facts(self._predictor))
+        facts = self._model.facts(self._predictor) | readout.facts(projection.target)
+        labels = dense.read(projection, readout).labels
+        return Segmentation(frame, labels, dense, self.taxonomy, facts, readout)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -98,6 +113,8 @@ class Segmentation:
     model_taxonomy: Taxonomy
     facts: dict[str, Any]
     """How it was made: the keys of the sidecar JSON that inference knows."""
+    readout: Readout = PLAIN
+    """Which classes took part and how sure a label had to be."""
 
     def __repr__(self) -> str:
         """One line: a prompt shows it, not every pixel."""
@@ -133,10 +150,31 @@ class Segmentation:
             model_sha256=self.facts["model"]["sha256"],
         )
 
-    def project(self, taxonomy: str) -> Segmentation:
-        """The same picture in another taxonomy, without the network. Raises TaxonomyError."""
+    def project(self, taxonomy: str, *, only: Iterable[str | int] = (), min_confidence: float = 0.0) -> Segmentation:
+        """The same picture in another taxonomy, of other classes or surer, without the network.
+
+        Arguments are those of `Segmenter.segment`, not of this segmentation. Raises TaxonomyError, ConfigError.
+        """
         projection = default_catalog().projection(self.model_taxonomy.name, taxonomy)
-        return dataclasses.replace(self, label_map=self.dense.labels(projection))
+        readout = _readout(projection, only, min_confidence)
+        facts = {key: value for key, value in self.facts.items() if key != "readout"}
+        return dataclasses.replace(
+            self,
+            label_map=self.dense.read(projection, readout).labels,
+            facts=facts | readout.facts(projection.target),
+            readout=readout,
+        )
+
+    def measure(self, name: Measure) -> npt.NDArray[np.float32]:
+        """How sure the labels are, (H, W) from 0 to 1: "confidence", "margin" or "entropy" (the user guide says what).
+
+        Raises ConfigError for another name.
+        """
+        projection = default_catalog().projection(self.model_taxonomy.name, self.taxonomy.name)
+        measure_HW = self.dense.read(projection, dataclasses.replace(self.readout, measure=name)).measure_HW
+        if measure_HW is None:
+            raise ConfigError(f"no measure is named, expected {', '.join(MEASURES)}")
+        return measure_HW.astype(np.float32) / np.float32(MEASURE_STEPS)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the ids as PNG with palette and a sidecar `.json` beside it, or the scores as `.h5`; gives the path.
@@ -159,6 +197,11 @@ class Segmentation:
 
     def _stamp(self) -> sidecar.SourceStamp:
         return sidecar.SourceStamp("") if self.frame.ref is None else sidecar.SourceStamp.of(self.frame.ref.path)
+
+
+def _readout(projection: Projection, only: Iterable[str | int], min_confidence: float) -> Readout:
+    words = (only,) if isinstance(only, str) else only
+    return Readout(class_ids(projection.target, words), min_confidence)
 
 
 def _frame(image: str | PathLike[str] | npt.NDArray[np.uint8] | Frame) -> Frame:

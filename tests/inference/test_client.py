@@ -23,6 +23,7 @@ from mseg_studio.inference.events import (
     SegmentProgress,
 )
 from mseg_studio.inference.recipe import Recipe
+from mseg_studio.labels.readout import PLAIN, Readout
 from mseg_studio.media.frame import Frame, FrameRef
 from tests.factories import make_frame
 
@@ -85,7 +86,9 @@ def fresh() -> Iterator[Callable[[], Listened]]:
 
 def test_ready_segment_switch_probe(worker):
     ready = worker.next(EngineReady)
-    assert (ready.device, ready.label) == ("cpu", "CPU · torch · float32")
+    assert ready.device == "cpu"
+    device, engine, precision = ready.label.split(" · ")
+    assert (device, engine in ("torch", "openvino"), precision in ("float32", "half")) == ("CPU", True, True)
     frame = make_frame(60, 80)
     first = worker.segment(frame)
     progress = worker.next(SegmentProgress)
@@ -104,6 +107,29 @@ def test_ready_segment_switch_probe(worker):
     assert (probed.generation, probed.x, probed.y) == (asked, 3, 4)
     assert probed.model_top[0][0] == done.labels.ids_HW[4, 3]
     assert probed.target_top[0][0] == switched.labels.ids_HW[4, 3]
+
+
+def test_a_readout_travels_with_its_labels(worker):
+    frame = make_frame(60, 80)
+    asked = Readout((0, 2, 8), 0.6, "confidence")
+    options = {"model": "street-small", "recipe": SMALL, "target": "camvid-11"}
+    first = worker.labels(worker.client.segment(frame, **options, readout=asked))
+    assert first.readout == asked
+    assert (first.measure_HW.dtype, first.measure_HW.shape) == (np.uint8, (60, 80))
+    unlabeled = first.labels.ids_HW == 255
+    assert first.measure_HW[unlabeled].max() <= 153 <= first.measure_HW[~unlabeled].min()
+    assert first.sidecar["readout"]["only"][0]["id"] == 0
+    plain = worker.labels(worker.client.project("camvid-11"))
+    assert not plain.network_ran
+    assert (plain.readout, plain.measure_HW) == (PLAIN, None)
+    assert not np.array_equal(plain.labels.ids_HW, first.labels.ids_HW)
+    margin = worker.labels(worker.client.project("camvid-11", readout=Readout((0, 2, 8), 0.6, "margin")))
+    assert not margin.network_ran
+    np.testing.assert_array_equal(margin.labels.ids_HW, first.labels.ids_HW)
+    assert (margin.measure_HW <= first.measure_HW).all()
+    failed = worker.answer(worker.client.project("camvid-11", readout=Readout((11,))))
+    assert isinstance(failed, InferenceFailed)
+    assert failed.message == "taxonomy 'camvid-11' has no class with id 11"
 
 
 def test_the_newest_frame_wins(worker):
@@ -163,6 +189,18 @@ def test_a_project_after_release_device_runs_the_frame_again(worker):
     again = worker.labels(worker.client.project("universal"))
     assert again.network_ran
     np.testing.assert_array_equal(again.labels.ids_HW, before.labels.ids_HW)
+
+
+def test_lost_scores_come_back_in_the_readout_asked_for(worker):
+    asked = Readout((0, 2), 0.5, "confidence")
+    worker.labels(worker.segment(make_frame(60, 80), target="camvid-11"))
+    before = worker.labels(worker.client.project("camvid-11", readout=asked))
+    worker.client.release_device()
+    again = worker.labels(worker.client.project("camvid-11", readout=asked))
+    assert again.network_ran
+    assert again.readout == asked
+    np.testing.assert_array_equal(again.labels.ids_HW, before.labels.ids_HW)
+    np.testing.assert_array_equal(again.measure_HW, before.measure_HW)
 
 
 def test_project_before_any_frame_fails_in_words(fresh):

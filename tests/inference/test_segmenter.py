@@ -57,6 +57,36 @@ def test_save_writes_ids_with_a_sidecar_and_scores(segmenter, tmp_path):
         result.save(tmp_path / "nowhere" / "labels.png")
 
 
+def test_only_some_classes_and_how_sure_they_are(segmenter, tmp_path):
+    pixels = make_pixels(60, 80)
+    whole = segmenter.segment(pixels, taxonomy="camvid-11")
+    part = segmenter.segment(pixels, taxonomy="camvid-11", only=["road", "Building"], min_confidence=0.7)
+    ids = {whole.taxonomy.id_of(name) for name in ("Road", "Building")}
+    assert set(np.unique(part.labels)) <= ids | {255}
+    confidence = part.measure("confidence")
+    assert (confidence.shape, confidence.dtype) == ((60, 80), np.float32)
+    np.testing.assert_array_equal(part.labels == 255, confidence < np.float32(round(0.7 * 65535) / 65535))
+    assert confidence.min() >= 0.5, "one of two classes has half of their probability"
+    again = whole.project("camvid-11", only=["building", "road"], min_confidence=0.7)
+    np.testing.assert_array_equal(again.labels, part.labels)
+    assert again.facts["readout"] == part.facts["readout"]
+    plain = part.project("camvid-11")
+    np.testing.assert_array_equal(plain.labels, whole.labels)
+    assert "readout" not in plain.facts
+    np.testing.assert_array_equal(whole.project("camvid-11", only="sky").labels, whole.taxonomy.id_of("Sky"))
+    assert (whole.measure("margin") <= whole.measure("confidence")).all()
+    part.save(tmp_path / "part.png")
+    assert json.loads((tmp_path / "part.json").read_text())["readout"]["min_confidence"] == 0.7
+    with pytest.raises(TaxonomyError, match="no class 'raod'; did you mean Road"):
+        whole.project("camvid-11", only=["raod"])
+    for options in ({"min_confidence": 2}, {"min_confidence": "much"}):
+        with pytest.raises(ConfigError, match="the least confidence is"):
+            whole.project("camvid-11", **options)
+    for name in ("certainty", None):
+        with pytest.raises(ConfigError, match="measure"):
+            whole.measure(name)
+
+
 def test_errors_are_the_documented_ones(segmenter, tmp_path):
     with pytest.raises(CheckpointError, match="street-small"):
         Segmenter("street-smal")

@@ -7,23 +7,24 @@ from mseg_studio.errors import CheckpointError, ConfigError, TaxonomyError
 from mseg_studio.inference.engines.torch_engine import TorchEngine
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.inference.session import ScoresGoneError, Session
+from mseg_studio.labels.readout import Readout
 from mseg_studio.progress import Cancelled, CancelToken
 from tests.factories import make_pixels
 
-SMALL = Recipe(base_size=48, crop_px=49, device="cpu")
+SMALL = Recipe(base_size=48, crop_px=49, device="cpu", engine="torch", precision="float32")
 
 
 @pytest.fixture
 def passes(monkeypatch) -> list[int]:
     """Images of every forward pass."""
     seen: list[int] = []
-    original = TorchEngine.strided_logits
+    original = TorchEngine.logits_into
 
-    def counted(self, crops_NCHW):
+    def counted(self, crops_NCHW, out_NhwC):
         seen.append(len(crops_NCHW))
-        return original(self, crops_NCHW)
+        original(self, crops_NCHW, out_NhwC)
 
-    monkeypatch.setattr(TorchEngine, "strided_logits", counted)
+    monkeypatch.setattr(TorchEngine, "logits_into", counted)
     return seen
 
 
@@ -47,6 +48,44 @@ def test_a_switch_equals_a_fresh_run_and_runs_no_network(passes, target):
     again = session.project("universal", generation=1)
     assert len(passes) == 2 * ran
     assert again.labels.ids_HW.shape == (60, 80)
+
+
+def test_another_readout_runs_no_network_and_is_kept(passes):
+    session = Session()
+    run(session, target="camvid-11", readout=Readout((0, 2), 0.5, "entropy"))
+    ran = len(passes)
+    first = session.project("camvid-11", Readout((0, 2), 0.5, "entropy"), generation=1)
+    assert set(np.unique(first.labels.ids_HW)) <= {0, 2, 255}
+    assert (first.measure_HW.dtype, first.measure_HW.shape) == (np.uint8, (60, 80))
+    assert first.facts["readout"]["min_confidence"] == 0.5
+    plain = session.project("camvid-11", generation=1)
+    assert plain.measure_HW is None
+    assert "readout" not in plain.facts
+    assert not np.array_equal(plain.labels.ids_HW, first.labels.ids_HW)
+    again = session.project("camvid-11", Readout((2, 0), 0.5, "entropy"), generation=1)
+    assert again.labels is first.labels
+    assert len(passes) == ran
+    with pytest.raises(TaxonomyError, match="taxonomy 'camvid-11' has no class with id 50"):
+        session.project("camvid-11", Readout((50,)), generation=1)
+
+
+def test_only_the_last_ways_of_reading_a_frame_are_kept():
+    session = Session()
+    run(session)
+    first = session.project("universal", generation=1).labels
+    for step in range(20):
+        assert session.project("universal", generation=1).labels is first, "it is always the last but one"
+        session.project("universal", Readout(min_confidence=step / 20), generation=1)
+    assert len(session._current.readings) <= 8
+    for step in range(9):
+        session.project("universal", Readout(min_confidence=step / 100), generation=1)
+    assert session.project("universal", generation=1).labels is not first
+
+
+def test_a_class_that_is_not_there_is_told_before_the_network_runs(passes):
+    with pytest.raises(TaxonomyError, match="no class with id 300"):
+        run(Session(), readout=Readout((300,)))
+    assert not passes
 
 
 def test_only_the_current_frame_is_kept():
