@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mseg_studio.cli.command import CANCELLED, FAILED, OK, Command, UsageError
 from mseg_studio.cli.readout_options import add_readout_arguments, readout_of
 from mseg_studio.cli.recipe_options import add_recipe_arguments, model_of, recipe_of
+from mseg_studio.cli.segment_estimate import learning, tell_estimates
 from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, folder of images, or video")
-    parser.add_argument("--output", required=True, type=folder_name, metavar="DIR", help="folder for the results")
+    parser.add_argument("--output", type=folder_name, metavar="DIR", help="folder for the results")
     parser.add_argument("--taxonomy", default="universal", metavar="T", help="output taxonomy (default: universal)")
     parser.add_argument(
         "--save",
@@ -38,6 +39,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--devices",
         metavar="D,D,...",
         help="share the work, one process a device: 0,1 for two GPUs, cpu,cpu for two halves of the CPU",
+    )
+    parser.add_argument(
+        "--estimate", action="store_true", help="say crops, passes, seconds and memory, and segment nothing"
     )
     parser.add_argument("--redo", action="store_true", help="also what is done already under the same recipe")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, a summary at the end")
@@ -75,6 +79,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
     recipe, installed = recipe_of(arguments), model_of(arguments)
     report = _Report(as_json=arguments.json)
+    if arguments.estimate:
+        items = _input_items(arguments.inputs, report)
+        tell_estimates(items, recipe, installed.card, as_json=arguments.json, broken=report.broken)
+        return FAILED if report.failed else OK
+    if arguments.output is None:
+        raise UsageError("the following arguments are required: --output")
     with cancel_on_signals() as cancel:
         items = _input_items(arguments.inputs, report)
         still = next((item for item in items if not item.is_video), None)
@@ -128,7 +138,7 @@ def _job(
     if arguments.devices is None:
         model = load_model(installed)
         predictor = model.predictor(recipe)
-        yield Job(predictor, projection, model.facts(predictor) | told, **wanted), segment_here
+        yield Job(predictor, projection, model.facts(predictor) | told, **wanted), learning(segment_here)
         return
     if arguments.device is not None:
         raise UsageError("--device and --devices do not go together")

@@ -10,6 +10,7 @@ import numpy as np
 
 from mseg_studio.inference.cost import Cost, count
 from mseg_studio.inference.memory import peak_bytes
+from mseg_studio.inference.openmp import available_cores
 from mseg_studio.inference.pace import Pace, Parts, Setup, Work
 from mseg_studio.inference.recipe import Recipe, from_dict
 from mseg_studio.networks.card import ModelCard
@@ -55,7 +56,10 @@ class Estimate:
 
 
 def estimate(recipe: Recipe, size: tuple[int, int], *, card: ModelCard, pace: Pace, threads: int) -> Estimate:
-    """Cost of an image of `size` (height, width) under `recipe`; sizes it leaves open are the card's."""
+    """Cost of an image of `size` (height, width) under `recipe`; sizes it leaves open are the card's.
+
+    `threads` 0: as many as torch takes by itself.
+    """
     sized = recipe.resolved(base_size=card.base_size, crop_px=card.crop_px, precision="auto")
     cost = count(sized, *size)
     setup = _setup(sized, card, pace, threads)
@@ -97,7 +101,7 @@ def _setup(recipe: Recipe, card: ModelCard, pace: Pace, threads: int) -> Setup:
 
 def _guess(card: ModelCard, setup: Setup) -> Parts:
     """Seconds of each part of `Work` on an ordinary machine."""
-    threads = max(1, setup.threads)
+    threads = setup.threads or available_cores()
     on_cpu = threads * _GFLOPS_A_THREAD.get(setup.precision, _GFLOPS_A_THREAD["float32"])
     rate = _GFLOPS_OF_GPU.get(setup.device.partition(":")[0], on_cpu)
     network = _GFLOP_A_MEGAPIXEL.get(card.network, _UNKNOWN_GFLOP) / rate
