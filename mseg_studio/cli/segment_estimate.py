@@ -1,4 +1,4 @@
-"""`segment --estimate`: what the inputs will cost, from their headers; nothing is segmented. And the pace is learned."""
+"""What `segment` will cost, told by `--estimate` before anything runs and learned from what did run."""
 
 from __future__ import annotations
 
