@@ -289,6 +289,21 @@ def test_a_dear_run_waits_for_the_button(open_window: Any, picture: Path, qtbot:
     qtbot.waitUntil(lambda: window.session.result is not None)
 
 
+def test_a_run_that_does_not_fit_in_memory_is_not_started_unasked(
+    open_window: Any, picture: Path, qtbot: Any, doubles: Doubles
+) -> None:
+    doubles.run_bytes, doubles.free_bytes = 6_100_000_000, 3_000_000_000
+    window = open_window()
+    window.open_path(str(picture))
+    qtbot.waitUntil(lambda: window.session.shown is not None)
+    assert "6.1 GB" in window.workspace.controls.cost.text()
+    assert any("3.0 GB are free" in text for text in window.workspace.messages.texts)
+    qtbot.wait(100)
+    assert doubles.inference.runs == 0
+    QTest.mouseClick(window.workspace.controls.run_button, LEFT)
+    qtbot.waitUntil(lambda: window.session.result is not None)
+
+
 def test_a_dear_recipe_keeps_the_labels_until_it_has_run(
     open_window: Any, picture: Path, qtbot: Any, doubles: Doubles
 ) -> None:

@@ -308,6 +308,7 @@ class Doubles:
         self.media: FakeMedia = media.client
         self.inference: FakeInference = inference.client
         self.run_seconds = run_seconds
+        self.run_bytes, self.free_bytes = 600_000_000, 8_000_000_000
         self.models = [
             ModelChoice("street-small", "universal", 8, 360, 473, ("sky", "road", "car"), bundled=True),
             ModelChoice("mseg-3m", "universal", 8, 1080, 713),
@@ -317,7 +318,9 @@ class Doubles:
             inference=inference,
             catalog=FakeCatalog(),
             models=lambda: self.models,
-            predict=lambda model, recipe, h, w: Estimate(2, 4, self.run_seconds * len(recipe.scales)),
+            predict=lambda model, recipe, h, w: Estimate(
+                2, 4, self.run_seconds * len(recipe.scales), self.run_bytes, self.free_bytes
+            ),
             search=fake_search,
             cameras=lambda: cameras,
         )

@@ -280,10 +280,11 @@ class Session(QObject):
             self._wait_for_run()
 
     def _wait_for_run(self) -> None:
-        """A run is too dear to start unasked: say so, and keep labels that another recipe or model gave."""
+        """A run is too dear to start unasked: say why, and keep labels that another recipe or model gave."""
         estimate = self.estimate()
         if estimate is not None and not self.quiet:
-            self._say(f"Press Run: about {short_duration(estimate.seconds)}.", kind="info", about="run")
+            words = f"Press Run: about {short_duration(estimate.seconds)}. {estimate.warning}".strip()
+            self._say(words, kind="warning" if estimate.warning else "info", about="run")
         same = self.result is not None and self.result.choice.target == self.choice.target
         self._present(self.result if same else None)
 
@@ -294,7 +295,7 @@ class Session(QObject):
     def runs_by_itself(self) -> bool:
         """Whether showing a frame is enough to have it segmented."""
         estimate = self.estimate()
-        return estimate is not None and estimate.seconds <= self.auto_seconds
+        return estimate is not None and estimate.seconds <= self.auto_seconds and not estimate.warning
 
     def _present(self, result: Result | None) -> None:
         self.result = result
