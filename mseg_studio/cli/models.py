@@ -1,14 +1,17 @@
-"""`mseg-studio models`: list, import, show and remove the models that can be run."""
+"""`mseg-studio models`: list, import, show, calibrate and remove the models that can be run."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mseg_studio.cli.command import OK, Command, UsageError
 from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
 from mseg_studio.errors import printable
+from mseg_studio.media.folder import list_images
 from mseg_studio.networks.card import ModelCard
 from mseg_studio.networks.catalog import (
     BrokenModel,
@@ -21,7 +24,7 @@ from mseg_studio.networks.catalog import (
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="list|import|show|remove", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="list|import|show|calibrate|remove", required=True)
     part = actions.add_parser("list", help="every model, and what is broken")
     part.set_defaults(act=_list)
     part.add_argument("--json", action="store_true", help="one JSON object a model, then a summary")
@@ -43,6 +46,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     part.set_defaults(act=_show)
     part.add_argument("name", metavar="NAME")
     part.add_argument("--json", action="store_true", help="one JSON object")
+
+    part = actions.add_parser(
+        "calibrate",
+        help="make a model ready for --precision int8, on images like those it will see",
+        epilog="example: mseg-studio models calibrate mseg-3m-480p photos/",
+    )
+    part.set_defaults(act=_calibrate)
+    part.add_argument("name", metavar="NAME")
+    part.add_argument("images", metavar="IMAGES", nargs="+", type=Path, help="images, or folders of them")
+    part.add_argument("--limit", metavar="N", type=int, default=16, help="images to use, spread evenly (default: 16)")
+    part.add_argument("--json", action="store_true", help="what was measured as one JSON object")
 
     part = actions.add_parser("remove", help="delete an imported model")
     part.set_defaults(act=_remove)
@@ -125,6 +139,47 @@ def _show(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from mseg_studio.inference.calibration import calibrate
+    from mseg_studio.inference.loaded_model import load_model, sized_recipe
+    from mseg_studio.inference.recipe import Recipe
+
+    installed = find_model(arguments.name)
+    images = _spread(_images(arguments.images), arguments.limit)
+    line = ProgressLine()
+    with cancel_on_signals() as cancel:
+        source = load_model(installed).source
+        recipe = sized_recipe(Recipe(), installed.card)
+        try:
+            record = calibrate(source, recipe, images, on_progress=line.show, cancel=cancel)
+        finally:
+            line.done()
+    if arguments.json:
+        print_json({"model": installed.name, **dataclasses.asdict(record)})
+    else:
+        print(f"calibrated {installed.name} on {record.crops} crops of {record.images} images")
+        print(f"  {100 * record.agreement:.2f} % of the labels are those of float32, on {record.held_out} other images")
+    return OK
+
+
+def _images(inputs: Sequence[Path]) -> list[Path]:
+    """The images among and in `inputs`. Raises UsageError for what is not there."""
+    found: list[Path] = []
+    for path in inputs:
+        if not path.exists():
+            raise UsageError("no such file or folder", path=path)
+        found += [Path(image) for image in list_images(path)[0]] if path.is_dir() else [path]
+    return found
+
+
+def _spread(images: list[Path], limit: int) -> list[Path]:
+    """At most `limit` of the images, evenly spread: neighbours show the same."""
+    if limit < 2:
+        raise UsageError(f"--limit is {limit}, expected 2 or more")
+    count = min(limit, len(images))
+    return [images[index * len(images) // count] for index in range(count)]
+
+
 def _remove(arguments: argparse.Namespace) -> int:
     remove_model(arguments.name)
     if arguments.json:
@@ -167,7 +222,7 @@ def _facts(card: ModelCard) -> tuple[tuple[str, str], ...]:
 
 COMMAND = Command(
     name="models",
-    help="list, import, show and remove models",
+    help="list, import, show, calibrate and remove models",
     add_arguments=_add_arguments,
     run=_run,
     example="mseg-studio models import mseg-3m-480p.pth --name mseg-3m-480p",

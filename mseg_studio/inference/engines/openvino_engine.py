@@ -12,7 +12,7 @@ import torch
 
 from mseg_studio import __version__
 from mseg_studio.errors import ConfigError
-from mseg_studio.inference import compiled_cache
+from mseg_studio.inference import calibration, compiled_cache
 from mseg_studio.inference.compiled_cache import CompiledFile, DamagedError
 from mseg_studio.inference.engine import NetworkSource
 from mseg_studio.inference.openvino_model import converted
@@ -37,8 +37,8 @@ class OpenVinoEngine:
         Raises ImportError without OpenVINO, ConfigError for a precision that this CPU or model cannot be run in,
         ConversionError for a network that OpenVINO does not take, CheckpointError when the weights cannot be loaded.
         """
-        if precision not in ("float32", "half"):
-            raise ValueError(f"engine openvino computes in float32 or half, got {precision}")
+        if precision not in ("float32", "half", "int8"):
+            raise ValueError(f"engine openvino computes in float32, half or int8, got {precision}")
         self._bfloat16 = precision != "float32" and multiplies_bfloat16()
         if precision == "half" and not self._bfloat16:
             raise ConfigError("engine openvino computes in half where the CPU multiplies bfloat16; here use float32")
@@ -100,7 +100,7 @@ class OpenVinoEngine:
         except OSError as error:
             _LOG.warning("%s: the compiled network cannot be kept: %s", path, error.strerror or error)
             return built
-        # The one that was read shares its weights with the file; the one that was built owns them.
+        # The one that is read shares its weights with the file; the one that was built owns them.
         return self._read(path) or built
 
     def _read(self, path: Path) -> Any:
@@ -119,7 +119,7 @@ class OpenVinoEngine:
         return found
 
     def _build(self, source: NetworkSource) -> Any:
-        model = converted(source)
+        model = calibration.read_calibrated(source)[0] if self._precision == "int8" else converted(source)
         steps = openvino().preprocess.PrePostProcessor(model)
         steps.output(0).tensor().set_element_type(openvino().Type.bf16 if self._bfloat16 else openvino().Type.f32)
         return core().compile_model(steps.build(), "CPU", self._config)
@@ -131,6 +131,7 @@ class OpenVinoEngine:
             "network": source.spec.name,
             "classes": str(source.num_classes),
             "precision": self._precision,
+            "calibration": calibration.read_record(source).id if self._precision == "int8" else "",
             "cpu": cpu_identity(),
             "openvino": version(),
             "program": __version__,
