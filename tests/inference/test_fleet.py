@@ -208,12 +208,13 @@ def test_the_files_are_those_of_one_process(tmp_path, capsys):
 
     def files_of(name: str, *devices: str) -> dict[str, bytes]:
         out = tmp_path / name
-        outputs = ["--output", str(out), "--save", "ids,overlay,scores,video", "--taxonomy", "cityscapes-19"]
+        outputs = ["--output", str(out), "--save", "ids,overlay,scores,confidence,video"]
+        outputs += ["--taxonomy", "cityscapes-19", "--min-confidence", "0.2"]
         assert main(["segment", str(folder), str(film), *outputs, *OPTIONS, *devices]) == 1
         assert "6 done" not in capsys.readouterr().err
         return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
     alone = files_of("alone", "--device", "cpu")
     assert files_of("shared", "--devices", "cpu,cpu") == alone
-    assert len(alone) == 4 * 4 + 7 + 3
+    assert len(alone) == 4 * 5 + 7 * 2 + 3
     assert threading.active_count() == before

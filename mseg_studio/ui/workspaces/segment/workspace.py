@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QStackedLayout, QVBoxLayout, QWidget
 
@@ -29,6 +29,9 @@ from mseg_studio.ui.workspaces.segment.results import Result
 from mseg_studio.ui.workspaces.segment.session import Session
 from mseg_studio.ui.workspaces.segment.transport_bar import TransportBar
 
+_REFRESH_MS = 100
+"""How often buttons and status follow a video that plays."""
+
 
 class SegmentWorkspace(QObject):
     """Owns the widgets; the window places them."""
@@ -43,6 +46,10 @@ class SegmentWorkspace(QObject):
         self.player = Player(session)
         self.progress: Progress | None = None
         self.models: list[ModelChoice] = []
+        self._held: ShownFrame | None = None
+        """A frame of a played video that is shown together with its labels."""
+        self._refresh_soon = QTimer(self, singleShot=True, interval=_REFRESH_MS)
+        self._refresh_soon.timeout.connect(self._refresh_now)
         self.controls = ControlsBar(theme, open_menu)
         self.canvas = Canvas(theme)
         self.empty = EmptyState(theme, has_camera=bool(services.cameras()))
@@ -110,7 +117,7 @@ class SegmentWorkspace(QObject):
         self.transport.seek_asked.connect(self.seek)
         self.transport.run_all_clicked.connect(self.run_all)
         self.player.playing_changed.connect(self.transport.show_playing)
-        self.player.playing_changed.connect(lambda _playing: self.state_changed.emit())
+        self.player.playing_changed.connect(self._on_playing)
 
     # -- what a person does --------------------------------------------------------------------------------------
 
@@ -189,23 +196,39 @@ class SegmentWorkspace(QObject):
     def _on_moved(self, index: int) -> None:
         self.files.select(index)
         self.transport.show_position(index)
-        self.state_changed.emit()
+        self._refresh_run()
 
     def _on_frame(self, shown: ShownFrame | None) -> None:
+        if shown is not None and self.player.playing and self.player.with_labels and self.session.runs_by_itself():
+            self._held = shown  # until its labels are there: a played video does not flicker
+        else:
+            self._show_frame(shown)
+
+    def _show_frame(self, shown: ShownFrame | None) -> None:
+        self._held = None
         self.display.forget()
         self.classes.new_picture()
         self.canvas.set_picture(None if shown is None else shown.picture)
         if shown is None:
             self.probe.clear()
-        self.controls.show_cost(self.session.estimate())
+        self._show_cost()
         self._refresh_run()
 
+    def _show_held(self) -> None:
+        if self._held is not None:
+            self._show_frame(self._held)
+
+    def _show_cost(self) -> None:
+        if not self.player.playing:  # then it is that of the frame before
+            self.controls.show_cost(self.session.estimate())
+
     def _on_result(self, result: Result | None) -> None:
+        self._show_held()
         self.display.show_result(result)
         self.classes.set_result(result)
         self.pointing.show()
         self._show_labelled_thumbnail(result)
-        self.controls.show_cost(self.session.estimate())
+        self._show_cost()
         self._refresh_run()
 
     def _on_item(self, index: int) -> None:
@@ -246,6 +269,13 @@ class SegmentWorkspace(QObject):
             self.classes.threshold.show_threshold(choice.min_confidence)
 
     def _refresh_run(self) -> None:
+        """Bring buttons and status up to date: at once, or a few times a second while a video plays."""
+        if not self.player.playing:
+            self._refresh_now()
+        elif not self._refresh_soon.isActive():
+            self._refresh_soon.start()
+
+    def _refresh_now(self) -> None:
         session = self.session
         can_run = session.shown is not None and self.model() is not None
         self.controls.show_running(session.running, can_run=can_run)
@@ -265,6 +295,12 @@ class SegmentWorkspace(QObject):
         rgb_HW3 = np.stack([(colors >> shift) & 255 for shift in (16, 8, 0)], axis=-1)
         mixed = (shown.frame.pixels_HW3[::step, ::step].astype(np.uint16) + rgb_HW3) // 2
         self.files.set_thumbnail(source.items[self.session.at], _pixmap(mixed.astype(np.uint8)), labelled=True)
+
+    def _on_playing(self, playing: bool) -> None:
+        if not playing:
+            self._show_held()
+            self._show_cost()
+        self._refresh_now()
 
     def _on_layers(self) -> None:
         self.player.with_labels = self.display.covers
