@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mseg_studio.labels import measures
 from mseg_studio.labels.label_map import Ids, LabelMap, as_ids
+from mseg_studio.labels.pixel_threads import over_pixels
 from mseg_studio.labels.readout import PLAIN, Reading, Readout
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Projection
@@ -51,8 +52,13 @@ class ScoreMap:
             raise ValueError(f"the residual is float16 {ids.shape[:2]}, got {residual.dtype} {residual.shape}")
         known = np.zeros(65536, np.bool_)
         known[[info.id for info in self.taxonomy.classes]] = True
-        for rows in _bands(ids.shape[0], ids.shape[1]):
-            _check_band(ids[rows], probabilities[rows], residual[rows], known)
+        ids_Pk, values_Pk = ids.reshape(-1, ids.shape[2]), probabilities.reshape(-1, ids.shape[2])
+        residual_P = residual.reshape(-1)
+
+        def check(start: int, stop: int) -> None:
+            _check_pixels(ids_Pk[start:stop], values_Pk[start:stop], residual_P[start:stop], known)
+
+        over_pixels(check, residual.size)
 
     @property
     def height(self) -> int:
@@ -162,14 +168,14 @@ def _top_k(
     )
 
 
-def _check_band(
+def _check_pixels(
     ids: Ids, probabilities: npt.NDArray[np.float16], residual: npt.NDArray[np.float16], known: measures.Bools
 ) -> None:
     if not known[ids].all():
         raise ValueError(f"class id {int(ids[~known[ids]][0])} is no class of the scores' taxonomy")
     values = probabilities.astype(np.float32)
     rest = residual.astype(np.float32)
-    if not (np.abs(values.sum(axis=2) + rest - 1) <= _SUM_TOLERANCE).all():
+    if not (np.abs(values.sum(axis=1) + rest - 1) <= _SUM_TOLERANCE).all():
         raise ValueError("probabilities and residual of a pixel do not sum to 1")
     if values[..., -1].min() < 0 or rest.min() < 0 or not (values[..., 1:] <= values[..., :-1]).all():
         raise ValueError("probabilities must not be negative and must not increase along the last axis")

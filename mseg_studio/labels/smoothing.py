@@ -53,8 +53,7 @@ class Smoother:
         if past is None or before_PC is None or not past.fits(scores) or distance(before_PC, sample_PC) > CUT_DISTANCE:
             self._past = _Past(scores)
             return scores
-        past.add(scores, self._weight)
-        return past.score_map(scores)
+        return past.add(scores, self._weight)
 
 
 class _Past:
@@ -70,11 +69,14 @@ class _Past:
         """Whether `scores` can be the next frame of the same video."""
         return scores.class_ids_HWk.shape == self._ids_HWk.shape and scores.taxonomy == self._taxonomy
 
-    def add(self, scores: ScoreMap, weight: float) -> None:
-        """Make it the mean that includes `scores`."""
+    def add(self, scores: ScoreMap, weight: float) -> ScoreMap:
+        """Make it the mean that includes `scores`; gives that mean as a map of its own."""
         from mseg_studio.labels import compiled
 
         k = scores.k
+        ids: Ids = np.empty_like(self._ids_HWk)
+        values, residual = np.empty(ids.shape, np.float16), np.empty(ids.shape[:2], np.float16)
+        out = (ids.reshape(-1, k), values.reshape(-1, k), residual.reshape(-1))
         flat = (self._ids_HWk.reshape(-1, k), self._values_HWk.reshape(-1, k), self._residual_HW.reshape(-1))
         now = (
             scores.class_ids_HWk.reshape(-1, k),
@@ -82,12 +84,13 @@ class _Past:
             scores.residual_HW.view(np.uint16).reshape(-1),
         )
         arguments = (*flat, *now, compiled.HALF, scores.taxonomy.num_channels, np.float32(weight))
-        over_pixels(lambda start, stop: compiled.smooth_pixels(*arguments, start, stop), scores.height * scores.width)
 
-    def score_map(self, scores: ScoreMap) -> ScoreMap:
-        """The mean as a map of its own, made like `scores`."""
-        ids: Ids = self._ids_HWk.copy()
-        values, residual = self._values_HWk.astype(np.float16), self._residual_HW.astype(np.float16)
+        def work(start: int, stop: int) -> None:
+            compiled.smooth_pixels(*arguments, start, stop)
+            for target, mean in zip(out, flat, strict=True):
+                target[start:stop] = mean[start:stop]
+
+        over_pixels(work, scores.height * scores.width)
         return ScoreMap(ids, values, residual, self._taxonomy, scores.recipe_hash, scores.model_sha256)
 
 

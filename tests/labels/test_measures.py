@@ -75,12 +75,12 @@ def test_with_all_classes_kept_it_is_the_brute_force_answer(
     if len(ids) < len(projection.target):
         labels = np.where(q.any(axis=0), labels, projection.target.ignore_id)
     labels = np.where(expected["confidence"] < least, projection.target.ignore_id, labels)
-    clear = np.abs(expected["confidence"] - least) > 1e-9
+    clear = np.abs(expected["confidence"] - least) > 1 / 65535  # compared as it is kept
     np.testing.assert_array_equal(reading.labels.ids_HW[clear], labels[clear])
 
 
 @given(read_scenes(), st.integers(1, 6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_certified_labels_are_those_of_all_classes(asked: tuple[Scene, tuple[int, ...], float], k: int) -> None:
     (source, projection, dense), only, least = asked
     scores = ScoreMap.from_dense(dense, taxonomy=source, k=k)
@@ -90,8 +90,7 @@ def test_certified_labels_are_those_of_all_classes(asked: tuple[Scene, tuple[int
     ids, q = sums_of(dense, projection, only)
     sure = brute_measures(q)["confidence"]
     expected = np.where(sure < least, projection.target.ignore_id, ids[q.argmax(axis=0)])
-    # Where all classes say exactly the least confidence, float32 decides.
-    clear = certified & (np.abs(sure - least) > 1e-6)
+    clear = certified & (np.abs(sure - least) > 1 / 65535)
     np.testing.assert_array_equal(reading.labels.ids_HW[clear], expected[clear])
 
 
