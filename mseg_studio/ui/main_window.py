@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSettings, Qt
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractSpinBox,
@@ -76,8 +76,7 @@ class MainWindow(QMainWindow):
         application = QApplication.instance()
         if application is not None:
             application.installEventFilter(self)
-        if remember:
-            self._restore_layout()
+        self._laid_out = remember and self._restore_layout()
         for button in self.findChildren(QAbstractButton):
             # A click leaves the keys with the canvas; Tab still reaches every button.
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -112,7 +111,6 @@ class MainWindow(QMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, docks["classes"])
         self.splitDockWidget(docks["classes"], docks["pixel"], Qt.Orientation.Vertical)
         self.resizeDocks([docks["files"], docks["classes"]], [240, 330], Qt.Orientation.Horizontal)
-        self.resizeDocks([docks["classes"], docks["pixel"]], [386, 394], Qt.Orientation.Vertical)
         docks["files"].hide()
         return docks
 
@@ -345,13 +343,25 @@ class MainWindow(QMainWindow):
                 facts.append(f"{100 * share:.1f} % certified")
         return facts
 
-    def _restore_layout(self) -> None:
+    def _restore_layout(self) -> bool:
+        """Place window and docks as they were last time; whether there was one."""
         store = layout_store()
         geometry, state = store.value("geometry"), store.value("state")
         if geometry is not None:
             self.restoreGeometry(geometry)
-        if state is not None and self.restoreState(state, _LAYOUT):
-            self.docks["files"].hide()
+        if state is None or not self.restoreState(state, _LAYOUT):
+            return False
+        self.docks["files"].hide()
+        return True
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The first time, give the pixel panel the height of both its lists, or half, and the classes the rest."""
+        super().showEvent(event)
+        if not self._laid_out:
+            self._laid_out = True
+            docks = [self.docks["classes"], self.docks["pixel"]]
+            pixel = min(385, (self.height() - 100) * 11 // 20)
+            self.resizeDocks(docks, [self.height() - 100 - pixel, pixel], Qt.Orientation.Vertical)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the layout; stop what runs."""

@@ -83,12 +83,7 @@ QLineEdit {
   background: $raised; color: $text; border: 1px solid $line; border-radius: 6px; padding: 4px 8px; min-height: 20px;
   selection-background-color: $accent; selection-color: $on_accent;
 }
-QSpinBox {
-  background: $raised; color: $text; border: 1px solid $line; border-radius: 6px; padding: 1px 6px; min-height: 18px;
-  selection-background-color: $accent; selection-color: $on_accent;
-}
-QSpinBox QLineEdit { background: transparent; border: none; border-radius: 0; padding: 0; min-height: 0; }
-QLineEdit:focus, QSpinBox:focus { border-color: $accent; }
+QLineEdit:focus { border-color: $accent; }
 QLineEdit:disabled { color: $dim; background: $panel; }
 QComboBox {
   background: $raised; color: $text; border: 1px solid $line; border-radius: 6px; padding: 4px 26px 4px 10px;

@@ -113,7 +113,7 @@ class ProbePanel(QWidget):
         painter.setFont(sized(self.font(), 12))
         self._text(painter, right - 90, right, y, f"{self._pixel[0]}, {self._pixel[1]}", tones.dim, to_right=True)
         y += _LINE
-        room = 120 if self._measured else 0
+        room = painter.fontMetrics().horizontalAdvance(self._measured) + 10 if self._measured else 0
         self._text(painter, left, right - room, y, self._ids_line(), tones.dim)
         self._text(painter, right - room, right, y, self._measured, tones.text, to_right=True)
         y += _LINE + 4
