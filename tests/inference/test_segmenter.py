@@ -8,6 +8,7 @@ import pytest
 from mseg_studio import Segmenter
 from mseg_studio.errors import CheckpointError, ConfigError, ExportError, ImageReadError, TaxonomyError
 from mseg_studio.inference.recipe import Recipe
+from mseg_studio.labels.readout import MEASURES, Readout
 from mseg_studio.labels.score_store import ScoreStore
 from mseg_studio.media.image import read_label_ids, write_rgb_png
 from mseg_studio.taxonomy.catalog import default_catalog
@@ -85,6 +86,29 @@ def test_only_some_classes_and_how_sure_they_are(segmenter, tmp_path):
     for name in ("certainty", None):
         with pytest.raises(ConfigError, match="measure"):
             whole.measure(name)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("only", [(), (0, 2, 8), (3,)])
+def test_kept_scores_of_all_classes_read_as_the_dense_ones(segmenter, measure, only):
+    dense = segmenter.segment(make_pixels(60, 80)).dense
+    projection = default_catalog().projection("universal", "camvid-11")
+    readout = Readout(only, 0.3, measure)
+    whole = dense.read(projection, readout)
+    kept = dense.top_k(projection.source, k=194).read(projection, readout)
+    # float16 keeps 11 bits, and nothing below 6e-8: of little on the chosen classes little can be said.
+    steady = kept_mass(dense.top_k(projection.source, k=194), projection.only(only)) > 0.02
+    assert steady.mean() > 0.5
+    difference = np.abs(whole.measure_HW.astype(int) - kept.measure_HW)[steady]
+    assert difference.max() <= 65535 * 4e-3
+    same = whole.labels.ids_HW == kept.labels.ids_HW
+    assert same[steady].mean() > 0.99
+
+
+def kept_mass(scores, projection):
+    """(H, W) probability on the classes that take part."""
+    mapped = projection.lookup[scores.class_ids_HWk] != projection.target.ignore_id
+    return (scores.probabilities_HWk.astype(np.float64) * mapped).sum(axis=2)
 
 
 def test_errors_are_the_documented_ones(segmenter, tmp_path):
