@@ -14,10 +14,13 @@ from mseg_studio.cli.main import main
 def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert list(facts) == ["versions", "system", "devices", "engines", "folders"]
+    assert list(facts) == ["versions", "system", "devices", "engines", "auto", "folders"]
     assert facts["versions"]["mseg-studio"] == __version__
-    assert "not installed" not in facts["versions"].values()
-    assert "float32 on cpu" in facts["engines"]["torch"]
+    missing = {name for name, version in facts["versions"].items() if version == "not installed"}
+    assert missing <= {"openvino", "nncf"}  # there are machines without wheels
+    assert facts["engines"]["torch"] == facts["versions"]["torch"]
+    assert facts["engines"]["openvino"].startswith(facts["versions"]["openvino"])
+    assert facts["auto"]["cpu"] in ("openvino, half", "openvino, float32", "torch, float32")
     assert facts["folders"]["models"].startswith(os.environ["MSEG_STUDIO_HOME"])
 
 
@@ -29,6 +32,7 @@ def test_as_text(capsys: pytest.CaptureFixture[str]) -> None:
         "system",
         "devices",
         "engines",
+        "auto",
         "folders",
     ]
     assert err == ""
