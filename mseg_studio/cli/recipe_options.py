@@ -15,7 +15,12 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --model, --recipe and what changes single values of it."""
     parser.add_argument("--model", default="street-small", metavar="M", help="installed model (default: street-small)")
     group = parser.add_argument_group("recipe")
-    group.add_argument("--recipe", default="balanced", choices=list(PRESETS), help="preset (default: balanced)")
+    group.add_argument(
+        "--recipe",
+        default="balanced",
+        choices=list(PRESETS),
+        help="preset (default: balanced); live is approximate: the whole image at once, without a sliding window",
+    )
     group.add_argument("--base-size", type=int, metavar="PX", help="short side at scale 1 (default: the model's)")
     group.add_argument("--crop", type=int, metavar="PX", help="side of the sliding window (default: the model's)")
     group.add_argument("--scales", type=_scales, metavar="S,S,...", help="scales to average, such as 0.75,1,1.25")
@@ -36,7 +41,10 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
         "engine": arguments.engine,
         "flip": False if arguments.no_flip else None,
     }
-    return dataclasses.replace(preset(arguments.recipe), **{k: v for k, v in changes.items() if v is not None})
+    chosen = preset(arguments.recipe)
+    if chosen.whole and arguments.crop is not None:
+        raise UsageError(f"recipe {arguments.recipe} has no sliding window: --crop means nothing to it")
+    return dataclasses.replace(chosen, **{k: v for k, v in changes.items() if v is not None})
 
 
 def model_of(arguments: argparse.Namespace) -> InstalledModel:

@@ -95,6 +95,7 @@ def test_a_batch_goes_on_past_a_broken_file_and_ends_with_1(photo, tmp_path, cap
         (["PHOTO", "--taxonomy", "camvid-12"], "camvid-11?"),
         (["PHOTO", "--save", "ids,colour,overly"], "did you mean overlay"),
         (["PHOTO", "--crop", "50"], "try 49"),
+        (["PHOTO", "--recipe", "live", "--crop", "49"], "no sliding window"),
         (["PHOTO", "--device", "cuda:9"], "cuda:9 is not there"),
         (["PHOTO", "--precision", "int8"], "int8"),
         (["PHOTO", "--scales", "1,x"], "no list of numbers"),
