@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import traceback
@@ -31,7 +32,9 @@ def main() -> int:
     from benchmarks import claims, machine
     from benchmarks.rounds import Deadline
     from benchmarks.table import table
+    from benchmarks.workload import HOME
 
+    os.environ.setdefault("MSEG_STUDIO_HOME", str(HOME))
     torch.set_num_threads(machine.cores())
     facts = machine.facts()
     print(json.dumps({"machine": facts}), flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import os
 import statistics
@@ -19,12 +20,26 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import machine
 from benchmarks.rounds import Deadline, Timed, in_turns
-from benchmarks.workload import CROP_PX, GOLDEN_IMAGE, SCALES, TARGETS, Workload, full_hd, streets, workload
-from mseg_studio.inference.recipe import Precision
+from benchmarks.workload import (
+    BASE_SIZE,
+    CROP_PX,
+    GOLDEN_IMAGE,
+    MODELS,
+    SCALES,
+    TARGETS,
+    Workload,
+    full_hd,
+    street_paths,
+    streets,
+    workload,
+)
+from mseg_studio.inference.calibration import calibrate
+from mseg_studio.inference.recipe import Precision, Recipe
 from mseg_studio.media.image import read_image, read_label_ids
 from tests.goldens.weights import FOLDER
 
 _ROUNDS = 3
+_CALIBRATION_IMAGES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,7 @@ class Measured:
     @functools.cached_property
     def single(self) -> dict[str, Timed]:
         """One scale at full HD with W48: published, half and float32 in turns."""
-        return self._in_turns("single", once=frozenset())
+        return self._in_turns("single", once=frozenset({"float32"} if self.quick else ()))
 
     @functools.cached_property
     def multi(self) -> dict[str, Timed]:
@@ -159,17 +174,17 @@ def machine_limit(measured: Measured) -> list[Claim]:
     crops = torch.randn(2, 3, CROP_PX, CROP_PX)
     runs: dict[str, Callable[[], object]] = {name: _network_run(model, name, crops) for name in limits}
     runs["eager"] = functools.partial(_eager, model, crops)
-    timed = in_turns(runs, rounds=1 + _ROUNDS)
+    in_turns({name: runs[name] for name in limits}, rounds=1)
+    timed = in_turns(runs, rounds=_ROUNDS, once=frozenset({"eager"} if measured.quick else ()))
     for name, limit in limits.items():
-        seconds = statistics.median(timed[name].seconds[1:])
+        seconds = timed[name].median
         details = {
             "seconds": seconds,
             "gflops": flops / seconds / 1e9,
             "share_of_limit": flops / seconds / 1e9 / limit,
             "engine": model.engine(name).name,
         }
-        ratio = statistics.median(timed["eager"].seconds[1:]) / seconds
-        claims.append(Claim(f"network_alone_{name}", ratio, "x", details=details))
+        claims.append(Claim(f"network_alone_{name}", timed["eager"].median / seconds, "x", details=details))
     return claims
 
 
@@ -181,6 +196,23 @@ def outside_the_network(measured: Measured) -> list[Claim]:
         details = {"network_s": network_s, "share": 1 - network_s / labels_s}
         found.append(Claim(f"outside_network_{scales}_scale_1080p_half", labels_s - network_s, "s", details=details))
     return found
+
+
+def single_scale_1080p_int8(measured: Measured) -> list[Claim]:
+    """Balanced with networks in 8-bit integers; only where NNCF is installed and photos to calibrate on are at hand."""
+    photos = street_paths(_CALIBRATION_IMAGES)
+    if importlib.util.find_spec("nncf") is None or len(photos) < _CALIBRATION_IMAGES:
+        return []
+    for name in MODELS:
+        calibrate(workload(name).source, Recipe(base_size=BASE_SIZE, crop_px=CROP_PX), photos)
+    model, pixels = workload("w48"), full_hd()
+    model.labels(pixels, SCALES["single"], "int8")
+    variants: dict[str, Callable[[], Any]] = {
+        "int8": lambda: (model.labels(pixels, SCALES["single"], "int8"), 0.0),
+        "published": lambda: (model.published(pixels, SCALES["single"]), 0.0),
+    }
+    timed = in_turns(variants, rounds=_ROUNDS)
+    return [_speed("single_scale_1080p_int8", timed, "int8", 16, agreement=_street_agreement("single", 3, "int8"))]
 
 
 def golden_w48_float32(measured: Measured) -> list[Claim]:
@@ -204,7 +236,7 @@ QUICK: tuple[Callable[[Measured], Claim | list[Claim]], ...] = (
     outside_the_network,
 )
 """In the order in which they are measured: what may be repeated for as long as there is time comes last."""
-ALL = (*QUICK, golden_w48_float32)
+ALL = (*QUICK, single_scale_1080p_int8, golden_w48_float32)
 
 
 def _speed(name: str, timed: dict[str, Timed], precision: str, goal: float, *, agreement: float) -> Claim:
@@ -217,11 +249,11 @@ def _speed(name: str, timed: dict[str, Timed], precision: str, goal: float, *, a
     return Claim(name, published.median / mine.median, "x", goal, agreement, details)
 
 
-def _street_agreement(scales: str, images: int) -> float:
-    """Agreement of half with the published procedure under the weights of street-small, on photos of streets."""
+def _street_agreement(scales: str, images: int, precision: Precision = "half") -> float:
+    """Agreement with the published procedure under the weights of street-small, on photos of streets."""
     model = workload("street-small")
     shares = [
-        _agreement(model.labels(pixels, SCALES[scales], "half"), model.published(pixels, SCALES[scales]))
+        _agreement(model.labels(pixels, SCALES[scales], precision), model.published(pixels, SCALES[scales]))
         for _, pixels in streets(images)
     ]
     return statistics.fmean(shares)

@@ -31,12 +31,15 @@ from tests.goldens.weights import FOLDER, NUM_CLASSES, SPECS, golden_network, pa
 
 Pixels = npt.NDArray[np.uint8]
 Model = Literal["w48", "street-small"]
+MODELS: tuple[Model, ...] = ("w48", "street-small")
 
 HEIGHT, WIDTH, BASE_SIZE, CROP_PX = 1080, 1920, 360, 473
 SCALES = {"single": (1.0,), "multi": PAPER_SCALES}
 TARGETS = ("universal", "camvid-11", "wilddash-19", "scannet-20", "voc2012", "pascal-context-60")
 """Output taxonomies of at most 60 classes besides the model's own."""
 _CHECKOUT = Path(__file__).resolve().parents[1]
+HOME = _CHECKOUT / "out" / "benchmarks"
+"""Compiled networks are kept here, so that the next run starts at once, and nothing of it is in the user's folders."""
 _SAMPLES = _CHECKOUT.parent / "shared" / "data"
 GOLDEN_IMAGE = _SAMPLES / "samples" / "bike_horses.jpg"
 
@@ -126,11 +129,16 @@ def full_hd() -> Pixels:
 
 
 def streets(limit: int) -> Iterator[tuple[str, Pixels]]:
-    """At most `limit` photos of streets that street-small was not trained on; without them one of our own pictures."""
+    """At most `limit` photos of `street_paths`."""
+    for path in street_paths(limit):
+        yield path.name, read_image(path).pixels_HW3
+
+
+def street_paths(limit: int) -> list[Path]:
+    """Photos of streets that street-small was not trained on; without them one of our own pictures."""
     frames = sorted((_SAMPLES / "camvid" / "val").glob("*.jpg"))
     paths = [*(_SAMPLES / "samples").glob("0016E5_08159.png"), *frames[:: max(1, len(frames) // max(1, limit - 1))]]
-    for path in (paths or [_CHECKOUT / "docs" / "pictures" / "segment-light.png"])[:limit]:
-        yield path.name, read_image(path).pixels_HW3
+    return (paths or [_CHECKOUT / "docs" / "pictures" / "segment-light.png"])[:limit]
 
 
 def _golden_sha256() -> str:
