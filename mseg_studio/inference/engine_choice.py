@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import torch
 
@@ -42,11 +43,12 @@ def make_engine(
     *,
     threads: int | None = None,
     setting: str = "auto",
+    tell: Callable[[str], None] | None = None,
 ) -> Engine:
     """The engine that `setting` (auto, torch or openvino) means on `device`, ready to run.
 
-    Where auto means OpenVINO and it fails, torch takes over and the log says why. Raises CheckpointError when the
-    network cannot be loaded, ConfigError for what no engine can do.
+    Where auto means OpenVINO and it fails, torch takes over; the log and `tell` get the reason in words. Raises
+    CheckpointError when the network cannot be loaded, ConfigError for what no engine can do.
     """
     if resolve_engine(setting, device, precision) == "torch":
         return TorchEngine(source.load(), device=device, precision=precision)
@@ -61,4 +63,6 @@ def make_engine(
         if setting == "openvino" or precision == "int8":
             raise ConfigError(f"engine openvino does not run this model: {reason}") from error
         _LOG.warning("engine openvino does not run %s, torch does: %s", source.name or source.spec.name, reason)
+        if tell is not None:
+            tell(f"OpenVINO does not run this model: {reason}")
     return TorchEngine(source.load(), device=device, precision=precision)

@@ -11,6 +11,7 @@ import torch
 
 from mseg_studio.errors import ConfigError
 from mseg_studio.inference import compiled_cache, cpu_features, openvino_runtime
+from mseg_studio.inference.compiled_cache import DamagedError
 from mseg_studio.inference.engine import NetworkSource
 from mseg_studio.inference.engine_choice import make_engine
 from mseg_studio.inference.engines.openvino_engine import OpenVinoEngine
@@ -101,29 +102,44 @@ def test_other_weights_are_another_network():
     assert (loads.count, len(compiled_files())) == (2, 2)
 
 
-@pytest.mark.parametrize("damage", ["cut", "emptied", "a byte", "the head", "another format"])
+def test_what_is_damaged_is_told_and_never_used():
+    path = compiled_cache.path_of({"made": "here"}, "1.0")
+    compiled_cache.keep(path, {"made": "here"}, bytes(range(256)) * 64)
+    data = path.read_bytes()
+    assert bytes(compiled_cache.CompiledFile(path).bytes) == data[4096:]
+    damaged = {
+        "cut": data[:-1],
+        "cut to its head": data[:4096],
+        "emptied": b"",
+        "a byte": data[:5000] + b"!" + data[5001:],
+        "the head": b"!" + data[1:],
+        "no object": b"[]" + data[2:],
+        "another format": data.replace(b'{"format": 1', b'{"format": 2', 1),
+    }
+    for what, content in damaged.items():
+        path.unlink()  # another file: what is mapped stays as it was
+        path.write_bytes(content)
+        with pytest.raises(DamagedError):
+            pytest.fail(what + str(compiled_cache.CompiledFile(path)))
+
+
+@pytest.mark.parametrize("damage", ["a byte", "no model"])
 def test_what_is_damaged_is_made_again(damage, caplog):
     loads = Loads()
     wanted = answer(OpenVinoEngine(loads.source(), precision="float32", threads=1), crops())
     [path] = compiled_files()
     data = bytearray(path.read_bytes())
+    path.unlink()
     if damage == "a byte":
         data[len(data) // 2] ^= 1
-    elif damage == "the head":
-        data[0] = 0
-    elif damage == "another format":
-        data = data.replace(b'{"format": 1', b'{"format": 2', 1)
+        path.write_bytes(data)
     else:
-        data = data[: len(data) // 2 if damage == "cut" else 0]
-    path.unlink()  # another file: what is mapped stays as it was
-    path.write_bytes(data)
+        compiled_cache.keep(path, {}, b"no model")  # the sum is right, but OpenVINO does not take it
     with caplog.at_level(logging.WARNING):
         came = answer(OpenVinoEngine(loads.source(), precision="float32", threads=1), crops())
     assert torch.equal(came, wanted)
     assert loads.count == 2
     assert "is made again" in caplog.text
-    OpenVinoEngine(loads.source(), precision="float32", threads=1)
-    assert loads.count == 2
 
 
 def test_without_a_hash_nothing_is_kept():
@@ -162,9 +178,10 @@ def test_where_openvino_fails_torch_takes_over_and_says_why(monkeypatch, caplog)
 
     monkeypatch.setattr("mseg_studio.inference.engines.openvino_engine.converted", refuse)
     with caplog.at_level(logging.WARNING):
-        engine = make_engine(Loads().source(), CPU, "float32", threads=1)
+        engine = make_engine(Loads().source(), CPU, "float32", threads=1, tell=(told := []).append)
     assert engine.name == "torch"
     assert "frobnicate" in caplog.text
+    assert told == ["OpenVINO does not run this model: no such operation: frobnicate"]
     with pytest.raises(ConfigError, match="frobnicate"):
         make_engine(Loads().source(), CPU, "float32", threads=1, setting="openvino")
 
@@ -214,6 +231,33 @@ def test_two_processes_at_once_and_nothing_leaves_the_machine():
     assert answers[0][0] == answers[1][0]
     assert answers[0][0].endswith(" None\n")
     assert len(compiled_files()) == 1
+
+
+_STARVED = """
+import resource, sys
+import psutil
+sys.path.insert(0, sys.argv[1])
+from mseg_studio.inference.engine import is_out_of_memory
+from tests.inference.test_openvino_engine import OpenVinoEngine, Loads, answer, crops
+import torch
+torch.set_num_threads(1)
+engine = OpenVinoEngine(Loads().source(""), precision="float32", threads=1)
+given = crops(8, 801, 801)
+out = torch.empty((8, 201, 201, 194))
+room = psutil.Process().memory_info().vms + (64 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+try:
+    engine.logits_into(given, out)
+except (RuntimeError, MemoryError) as error:
+    print(is_out_of_memory(error), error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process can be given little memory")
+def test_a_lack_of_memory_is_told_as_one():
+    command = [sys.executable, "-c", _STARVED, str(Path(__file__).parents[2])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.startswith("True "), (done.stdout, done.stderr)
 
 
 def test_the_version_is_known():
