@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -70,6 +71,15 @@ def test_open_switch_probe_and_recover_from_a_kill(qtbot: Any, tmp_path: Path) -
         session.choose(target="cityscapes-19")
         qtbot.waitUntil(lambda: session.result.labels.taxonomy.name == "cityscapes-19", timeout=10_000)
         assert not session.result.network_ran
+        road, sky = (session.result.labels.taxonomy.id_of(name) for name in ("road", "sky"))
+        session.choose(only=(road, sky), min_confidence=0.6)
+        session.show_measure("confidence")
+        qtbot.waitUntil(lambda: session.result.measure == "confidence", timeout=10_000)
+        ids, measure = session.result.labels.ids_HW, session.result.measure_HW
+        assert set(np.unique(ids)) <= {road, sky, 255} and not session.result.network_ran
+        assert measure[ids == 255].max(initial=0) <= 153 <= measure[ids != 255].min(), "0.6 of 255"
+        session.choose(only=(), min_confidence=0.0)
+        session.show_measure(None)
         window.workspace.pointing.pin((80, 100))
         qtbot.waitUntil(lambda: "universal" in window.workspace.probe.words, timeout=10_000)
         pid = services.inference.client.pid
@@ -124,14 +134,19 @@ def test_a_folder_is_exported_by_the_command_line_behind_the_dialog(
     street(place / "b.png")
     (place / "c.png").write_bytes(b"\x89PNG broken")
     window = open_window(place)
+    window.session.choose(only=(0, 1), min_confidence=0.25)
+    qtbot.waitUntil(lambda: window.session.result.choice.only == (0, 1))
     dialog = ExportDialog(window.session, window)
     dialog.show()
     dialog.all.setChecked(True)
-    dialog.tick("ids")
+    dialog.tick("ids", "margin")
     dialog.folder.setText(str(tmp_path / "out"))
     qtbot.mouseClick(dialog.write, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: dialog._child is None, timeout=120_000)
-    assert sorted(path.name for path in (tmp_path / "out").rglob("*.png")) == ["a.png", "b.png"]
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*.png"))
+    assert names == ["a.png", "a_margin.png", "b.png", "b_margin.png"]
+    told = json.loads((tmp_path / "out" / "a.json").read_text())["readout"]
+    assert [entry["id"] for entry in told["only"]] == [0, 1] and told["min_confidence"] == 0.25
     assert "c.png" in dialog.message.text() and "2 done" in dialog.message.text()
     assert window.session.state_of(1)[0] is ItemState.EXPORTED
     dialog.reject()
