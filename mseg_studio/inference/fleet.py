@@ -207,14 +207,10 @@ class _Sharing(Generic[T]):
                 return
 
     def _hand_out(self) -> None:
-        """Give every process that has room a frame."""
-        if all(member.hopeless for member in self._fleet.members):
-            for place in self._again:
-                place.answer = _failed(place, WorkerDied("every process of the fleet ended"))
-            self._again.clear()
-        while self._again and (member := self._free()) is not None:
-            self._ask(member, self._again.popleft())
-        while self._more and not self._again and self._has_room and (member := self._free()) is not None:
+        """Give every process that has room a frame; when none will come back, all frames fail."""
+        while self._again and (self._is_lost or self._free() is not None):
+            self._ask(self._again.popleft())
+        while self._more and not self._again and self._has_room and (self._is_lost or self._free() is not None):
             item = next(self._feed, None)
             if item is None:
                 self._more = False
@@ -227,9 +223,13 @@ class _Sharing(Generic[T]):
                 except MSegStudioError as error:
                     place.answer = ItemFailed(item.ref, error)
                 else:
-                    self._ask(member, place)
-            if place.answer is not None and self._places[0] is place:
+                    self._ask(place)
+            if self._places[0].answer is not None:
                 return  # it can be given on at once
+
+    @property
+    def _is_lost(self) -> bool:
+        return all(member.hopeless for member in self._fleet.members)
 
     def _free(self) -> _Member | None:
         """The process with the least to do that has room for a frame."""
@@ -242,9 +242,13 @@ class _Sharing(Generic[T]):
         waiting = sum(place.size_bytes for place in self._places)
         return len(self._places) < (_AT_ONCE + _WAITING) * processes and waiting < BUDGET_BYTES * processes
 
-    def _ask(self, member: _Member, place: _Place[T]) -> None:
+    def _ask(self, place: _Place[T]) -> None:
         if place.frame is None:
             raise ValueError("only a frame can be asked for")
+        member = self._free()
+        if member is None:
+            place.answer = _failed(place, WorkerDied("no process of the fleet can be started any more"))
+            return
         job = self._job
         fields = {
             "target": job.projection.target.name,

@@ -46,12 +46,13 @@ class Segmenter:
     ) -> None:
         """Load `model` (`mseg-studio models list` shows them).
 
-        `recipe` is fast, balanced, paper or a Recipe; `device` is auto, cpu, cuda, cuda:N or mps and overrides the
-        recipe's. Raises CheckpointError (unknown model, damaged weights) and ConfigError (recipe, device).
+        `recipe` is live (approximate: the whole image at once), fast, balanced, paper or a Recipe; `device` is auto,
+        cpu, cuda, cuda:N or mps and overrides the recipe's. Raises CheckpointError (unknown model, damaged weights)
+        and ConfigError (recipe, device).
         """
         chosen = preset(recipe) if isinstance(recipe, str) else recipe
         if not isinstance(chosen, Recipe):
-            raise TypeError(f"a recipe is fast, balanced, paper or a Recipe, got {recipe!r}")
+            raise TypeError(f"a recipe is live, fast, balanced, paper or a Recipe, got {recipe!r}")
         if device is not None:
             chosen = dataclasses.replace(chosen, device=device)
         self._model = load_model(model)

@@ -22,7 +22,7 @@ from mseg_studio.inference.batch import (
     segment_to_files,
 )
 from mseg_studio.inference.jobs import ItemFailed, Job, SegmentedFrame, segment_source
-from mseg_studio.inference.pipeline import DEPTH
+from mseg_studio.inference.pipeline import DEPTH, segment_here
 from mseg_studio.inference.predictor import Predictor
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.inference.video_files import VideoFiles
@@ -331,6 +331,20 @@ def test_a_source_streams_and_tells_what_fails(photos):
         events = [event for event in segment_source(make_job(), source.items()) if not isinstance(event, Progress)]
     assert [type(event) for event in events] == [SegmentedFrame, ItemFailed, SegmentedFrame]
     assert events[1].ref.path == photos / "b.png"
+
+
+def test_frames_that_share_passes_have_the_labels_they_have_alone(film):
+    def labels(frames_a_pass):
+        with open_source(film) as source:
+            events = segment_here(make_job(top_k=3), source.items(), frames_a_pass=frames_a_pass)
+            return [
+                (event.labels.ids_HW.tobytes(), event.scores.probabilities_HWk.tobytes())
+                for event in events
+                if isinstance(event, SegmentedFrame)
+            ]
+
+    assert len(labels(1)) == 5
+    assert labels(3) == labels(1)
 
 
 class Full(Counted):

@@ -165,7 +165,7 @@ class Dying:
         return None
 
 
-def test_a_frame_that_ends_two_processes_is_told_and_the_rest_goes_on(monkeypatch):
+def test_a_frame_that_ends_two_processes_is_told_and_the_rest_goes_on():
     fleet = Fleet(("cpu", "cpu"), model="street-small", recipe=SMALL, cores=2)
     for number, member in enumerate(fleet.members):
         member.client.close()
@@ -183,6 +183,17 @@ def test_a_frame_that_ends_two_processes_is_told_and_the_rest_goes_on(monkeypatc
     assert [type(event) for event in events] == [SegmentedFrame] * 2 + [ItemFailed] + [SegmentedFrame] * 3
     assert (events[2].ref.index, events[2].error.code) == (2, "WorkerDied")
     assert sum(member.client.asked.count(13) for member in fleet.members) == fleets._TRIES
+
+
+def test_without_any_process_that_can_be_started_every_frame_fails():
+    fleet = Fleet(("cpu", "cpu"), model="street-small", recipe=SMALL, cores=2)
+    for number, member in enumerate(fleet.members):
+        member.client.close()
+        member.client = Dying(number, fleet._events)
+        fleet._events.put((number, Death("the cpu worker ended with code 1", None)))
+    events = answers(fleet, job_of({"recipe_hash": "", "model": {"sha256": ""}}), [*items_of(20), "last"])
+    assert [type(event) for event in events] == [ItemFailed] * 20 + [str]
+    assert "can be started" in str(events[0].error)
 
 
 def test_a_device_that_is_not_there_is_told_before_anything_is_written(tmp_path, capsys):

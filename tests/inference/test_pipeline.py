@@ -13,6 +13,7 @@ from mseg_studio.errors import DeviceMemoryError, ExportError, ImageReadError
 from mseg_studio.inference import pipeline
 from mseg_studio.inference.jobs import ItemFailed, Job, SegmentedFrame
 from mseg_studio.inference.pipeline import ReadAhead, WriteBehind, read_ahead, segment_here
+from mseg_studio.inference.recipe import Recipe
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.media.frame import Frame, FrameRef
 from mseg_studio.media.source import SourceItem
@@ -93,6 +94,16 @@ def test_frames_that_share_passes_give_the_same_answers_in_order(frames_a_pass, 
     assert seen(together) == seen(alone)
     assert sum(predictor.asked) == 7 - len(broken_at)
     assert len(predictor.asked) < 7 - len(broken_at)
+
+
+def test_a_gpu_gets_as_many_frames_as_fill_it():
+    predictor = FakePredictor()
+    predictor.device, predictor.recipe = "cuda:0", Recipe(base_size=8, crop_px=33)
+    assert len(list(segment_here(job_of(predictor), items_of(9)))) == 9
+    assert predictor.asked == [4, 4, 1]  # each has a mirror image
+    predictor.recipe, predictor.asked = Recipe(base_size=100, crop_px=33), []
+    assert len(list(segment_here(job_of(predictor), items_of(2)))) == 2
+    assert predictor.asked == [1, 1]
 
 
 def test_frames_of_another_size_do_not_share():
