@@ -133,7 +133,7 @@ def test_what_is_no_picture_is_told_in_words(segmenter, wrong):
 
 
 def test_what_is_no_recipe_is_told_in_words():
-    with pytest.raises(TypeError, match="a recipe is fast, balanced, paper or a Recipe, got 3"):
+    with pytest.raises(TypeError, match="a recipe is live, fast, balanced, paper or a Recipe, got 3"):
         Segmenter("street-small", recipe=3)
 
 
