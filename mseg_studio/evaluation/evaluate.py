@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -79,7 +78,7 @@ def predict_with(predictor: Predictor, protocol: Protocol, *, cancel: CancelToke
 
     def predict(frame: Frame, size: tuple[int, int]) -> LabelMap:
         dense = predictor.predict(frame.pixels_HW3, cancel=cancel)
-        return dataclasses.replace(dense, height=size[0], width=size[1]).labels(protocol.prediction)
+        return dense.at_size(*size).labels(protocol.prediction)
 
     return predict
 

@@ -1,126 +1,135 @@
-"""Dense class probabilities of one image, kept at the scales' own grids: what a taxonomy switch starts from."""
+"""What is kept of an image after the network ran: enough for labels in any taxonomy, without running it again."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from mseg_studio.inference import plain
 from mseg_studio.inference.cost import Cost
-from mseg_studio.inference.native import Groups, Resize, Winners, grid_of, write_labels, write_top_k
 from mseg_studio.labels.label_map import Ids, LabelMap, as_ids
+from mseg_studio.labels.readout import MEASURE_STEPS, Reading, Readout
 from mseg_studio.labels.score_map import DEFAULT_K, ScoreMap
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Projection
 
+Channels = npt.NDArray[np.int32]
 
-@dataclass(frozen=True, eq=False)
-class DenseScores:
+
+class DenseScores(Protocol):
     """Probabilities of all classes in the model's own taxonomy; a channel is a class id.
 
-    The grids lie one behind the other. Nothing of native size times all classes ever exists: `labels` and `top_k` go
-    row by row. Everything up to the argmax is linear, so a projection of the grids gives the same labels as the
-    published projection inside every crop (parity.md 2.4).
+    Nothing of native size times all classes ever exists. Everything between softmax and argmax is linear, so a
+    projection at the end gives the same labels as the published projection inside every crop (parity.md 2.4).
     """
 
-    probabilities_PC: torch.Tensor
-    """float32 (pixels of all grids, C), on the device that computed it."""
-    grid_sizes: tuple[tuple[int, int], ...]
-    """(height, width) of the grid of every scale."""
-    height: int
-    """Rows of the image."""
-    width: int
-    """Columns of the image."""
-    cost: Cost
+    @property
+    def height(self) -> int:
+        """Rows of the image."""
+        ...
 
-    def __post_init__(self) -> None:
-        pixels = sum(height * width for height, width in self.grid_sizes)
-        if self.probabilities_PC.ndim != 2 or len(self.probabilities_PC) != pixels:
-            raise ValueError(f"scores are ({pixels}, C), got {tuple(self.probabilities_PC.shape)}")
+    @property
+    def width(self) -> int:
+        """Columns of the image."""
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """What the network did for it."""
+        ...
 
     @property
     def num_channels(self) -> int:
         """C: the model taxonomy's largest id + 1."""
-        return self.probabilities_PC.shape[1]
-
-    def grid(self, index: int) -> torch.Tensor:
-        """Probabilities (h, w, C) of one scale: a view."""
-        return grid_of(self.probabilities_PC, self.grid_sizes, index)
+        ...
 
     def labels(self, projection: Projection) -> LabelMap:
         """Most probable class of `projection.target` for every pixel of the image, at native size.
 
         Between equal sums the smaller id wins; where nothing maps to the target the first class does.
         """
-        target = projection.target
-        self._check(projection.source)
-        class_ids = _ids_of(target)
-        sets = projection.groups
-        plain_copy = projection.is_identity and len(class_ids) == self.num_channels
-        groups = Groups(None if plain_copy else [sets[class_id] for class_id in class_ids])
-        ids_HW: Ids = np.empty((self.height, self.width), target.id_dtype)
-        if self._on_cpu:
-            write_labels(ids_HW, class_ids, self.probabilities_PC.numpy(), self._winners, groups, self._resize)
-        else:
-            for rows, scores_HWC in self._resize.plain_bands(groups.apply(self.probabilities_PC)):
-                ids_HW[rows] = class_ids[scores_HWC.argmax(dim=-1).cpu().numpy()]
-        return LabelMap(ids_HW, target)
+        ...
+
+    def read(self, projection: Projection, readout: Readout) -> Reading:
+        """Labels under `readout` (`labels/readout.py` says what they mean), and its measure."""
+        ...
 
     def top_k(
         self, taxonomy: Taxonomy, *, k: int = DEFAULT_K, recipe_hash: str = "", model_sha256: str = ""
     ) -> ScoreMap:
         """The k most probable classes of every pixel, and the probability of all others. `taxonomy` is the model's."""
-        self._check(taxonomy)
-        class_ids = _ids_of(taxonomy)
-        kept = min(k, len(class_ids))
-        ids: Ids = np.empty((self.height, self.width, kept), taxonomy.id_dtype)
-        values = np.empty(ids.shape, np.float16)
-        residual = np.empty(ids.shape[:2], np.float16)
-        has_holes = len(class_ids) < self.num_channels
-        groups = Groups([np.array([class_id], np.intp) for class_id in class_ids] if has_holes else None)
-        if self._on_cpu:
-            write_top_k(ids, values, residual, class_ids, self.probabilities_PC.numpy(), groups, self._resize)
-        else:
-            for rows, scores_HWC in self._resize.plain_bands(groups.apply(self.probabilities_PC)):
-                best = scores_HWC.topk(kept, dim=-1)
-                ids[rows] = class_ids[best.indices.cpu().numpy()]
-                values[rows] = best.values.half().cpu().numpy()
-                rest = scores_HWC.sum(dim=-1) - best.values.sum(dim=-1)
-                residual[rows] = rest.clamp(min=0).half().cpu().numpy()
-        return ScoreMap(ids, values, residual, taxonomy, recipe_hash, model_sha256)
+        ...
+
+    def at_size(self, height: int, width: int) -> DenseScores:
+        """The same scores read at another size than the image's own: interpolated once, from the network's grids."""
+        ...
 
     def probe(self, x: int, y: int) -> npt.NDArray[np.float32]:
-        """Probabilities (C,) at one pixel of the image."""
-        if not (0 <= x < self.width and 0 <= y < self.height):
-            raise ValueError(f"pixel ({x}, {y}) is outside {self.width} x {self.height}")
-        rows = [taps.part(y, y + 1) for taps in self._resize.row_taps()]
-        columns = [taps.part(x, x + 1) for taps in self._resize.column_taps()]
-        grids = [self.grid(index) for index in range(len(self.grid_sizes))]
-        probabilities: npt.NDArray[np.float32] = plain.native_scores(grids, rows, columns)[0, 0].cpu().numpy()
-        return probabilities
+        """Probabilities (C,) at one pixel of the image. Raises ValueError outside of it."""
+        ...
 
-    def _check(self, source: Taxonomy) -> None:
-        if source.num_channels != self.num_channels:
-            raise ValueError(f"scores have {self.num_channels} channels, {source.name} has {source.num_channels}")
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Groups:
+    """Which source channels are summed into which output channel; `sets` None leaves channels as they are."""
+
+    sets: Sequence[npt.NDArray[np.intp]] | None
+
+    @classmethod
+    def of(cls, projection: Projection, channels: int) -> Groups:
+        """Groups of the classes of `projection` that take part."""
+        as_they_are = projection.is_identity and len(projection.class_ids) == channels
+        return cls(None if as_they_are else projection.groups_of_parts)
+
+    @classmethod
+    def classes_of(cls, taxonomy: Taxonomy) -> Groups:
+        """One group a class: leaves out channels that are no class."""
+        ids = [info.id for info in taxonomy.classes]
+        return cls(None if len(ids) == taxonomy.num_channels else [np.array([one], np.intp) for one in ids])
 
     @property
-    def _on_cpu(self) -> bool:
-        return self.probabilities_PC.device.type == "cpu"
+    def arrays(self) -> tuple[Channels, Channels]:
+        """(members, ends) for the compiled passes; see `kernels.sum_groups`."""
+        if self.sets is None:
+            return np.zeros(0, np.int32), np.zeros(1, np.int32)
+        ends = np.cumsum([0, *(len(members) for members in self.sets)])
+        return np.concatenate(self.sets).astype(np.int32), ends.astype(np.int32)
 
     @property
-    def _resize(self) -> Resize:
-        return Resize(self.grid_sizes, self.height, self.width)
+    def merges(self) -> bool:
+        """Whether any group has more than one channel."""
+        return self.sets is not None and any(len(members) > 1 for members in self.sets)
 
-    @functools.cached_property
-    def _winners(self) -> Winners:
-        """Computed once: most pixels need nothing else in any taxonomy."""
-        return Winners.of(self.probabilities_PC.numpy())
+    def lookup(self, channels: int) -> Channels:
+        """(channels,): the output channel of a source channel, -1 for none."""
+        if self.sets is None:
+            return np.arange(channels, dtype=np.int32)
+        lookup = np.full(channels, -1, np.int32)
+        for target, members in enumerate(self.sets):
+            lookup[members] = target
+        return lookup
 
 
-def _ids_of(taxonomy: Taxonomy) -> Ids:
+def part_ids(projection: Projection) -> Ids:
+    """Ids of the classes that take part, in order, in the dtype of a label map."""
+    return as_ids(np.array(projection.class_ids), projection.target)
+
+
+def class_ids_of(taxonomy: Taxonomy) -> Ids:
     """Class ids in order, in the dtype of a label map."""
     return as_ids(np.array([info.id for info in taxonomy.classes]), taxonomy)
+
+
+def unsure_ignored(ids_HW: Ids, confidence_HW: npt.NDArray[np.uint16], taxonomy: Taxonomy, least: float) -> None:
+    """Replace labels whose confidence is below `least` by the ignore id, in place."""
+    if least > 0:
+        ids_HW[confidence_HW < round(least * MEASURE_STEPS)] = taxonomy.ignore_id
+
+
+def check_source(source: Taxonomy, num_channels: int) -> None:
+    """Raise ValueError unless scores of `num_channels` are of `source`."""
+    if source.num_channels != num_channels:
+        raise ValueError(f"scores have {num_channels} channels, {source.name} has {source.num_channels}")

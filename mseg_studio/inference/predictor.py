@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import torch
 from torch import nn
 
 from mseg_studio.errors import DeviceMemoryError
-from mseg_studio.inference import cost, devices
-from mseg_studio.inference.accumulate import CropAccumulator
+from mseg_studio.inference import cost, devices, engine_choice
+from mseg_studio.inference.crops import Batch, batches_of
 from mseg_studio.inference.dense import DenseScores
-from mseg_studio.inference.engine import Engine, is_out_of_memory
-from mseg_studio.inference.engines.torch_engine import TorchEngine
-from mseg_studio.inference.preprocess import crop_of, normalised
+from mseg_studio.inference.engine import Engine, NetworkSource, is_out_of_memory
+from mseg_studio.inference.ladder import Rung, rungs
 from mseg_studio.inference.recipe import Precision, Recipe
-from mseg_studio.inference.tiling import Tiling
+from mseg_studio.inference.score_keeper import FrameWork, GridKeeper, Layout, LogitBuffer, ScoreKeeper, StridedKeeper
 from mseg_studio.networks.spec import NetworkSpec
 from mseg_studio.progress import CancelToken, Progress, ProgressClock
 
+Pixels = npt.NDArray[np.uint8]
 OnTile = Callable[[Progress], None]
-EngineMaker = Callable[[nn.Module, torch.device, Precision], Engine]
-
-_BYTES_A_SCORE = 4
-_MEMORY_SHARE = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One step of the ladder down which a device without enough memory goes; every rung gives the same labels."""
-
-    device: torch.device
-    scores_device: torch.device
-    images_a_pass: int
-    """2: a crop and its mirror image together; 1: one after the other."""
-    note: str
-    """What a person is told; empty on the first rung."""
+EngineMaker = Callable[[NetworkSource, torch.device, Precision], Engine]
+_Scores = TypeVar("_Scores")
 
 
 class Predictor:
@@ -47,7 +32,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: nn.Module | NetworkSource,
         spec: NetworkSpec,
         *,
         num_classes: int,
@@ -55,27 +40,34 @@ class Predictor:
         device: str | None = None,
         make_engine: EngineMaker | None = None,
     ) -> None:
-        """`network` is moved to the device; `recipe` has its sizes, `device` overrides the recipe's.
+        """`network` may move to the device; `recipe` has its sizes, `device` overrides the recipe's.
 
         Raises ConfigError for a device or precision that is not there, ValueError for a crop the network cannot take.
         """
         spec.check_crop(cost.recipe_crop_px(recipe))
         place = devices.resolve_device(device or recipe.device)
-        precision = devices.resolve_precision(recipe.precision, place)
+        precision = devices.resolve_precision(recipe.precision, place, recipe.engine)
         self.recipe = recipe.resolved(
             base_size=recipe.base_size or 0, crop_px=cost.recipe_crop_px(recipe), precision=precision
         )
         self.spec = spec
         self.num_classes = num_classes
-        self._network = network
-        self._make_engine = make_engine or _torch_engine
-        self._ladder = _ladder(place)
+        self._source = network if isinstance(network, NetworkSource) else _source_of(network, spec, num_classes)
+        self._make_engine = make_engine or self._chosen_engine
+        self._ladder = rungs(place)
         self._engine: Engine | None = None
+        self._engine_note = ""
+        self._buffer = LogitBuffer()
 
     @property
     def engine_name(self) -> str:
         """Name of the engine, for the sidecar."""
         return self._current_engine().name
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: float32, half or int8."""
+        return self._current_engine().precision
 
     @property
     def device(self) -> str:
@@ -89,40 +81,41 @@ class Predictor:
 
     @property
     def note(self) -> str:
-        """What the lack of memory has cost so far, in words; empty when nothing."""
-        return self._ladder[0].note
+        """What a person should know in words: why another engine runs, what the lack of memory has cost; else empty."""
+        return "; ".join(text for text in (self._engine_note, self._ladder[0].note) if text)
 
     def predict(
-        self,
-        pixels_HW3: npt.NDArray[np.uint8],
-        *,
-        on_tile: OnTile | None = None,
-        cancel: CancelToken | None = None,
+        self, pixels_HW3: Pixels, *, on_tile: OnTile | None = None, cancel: CancelToken | None = None
     ) -> DenseScores:
-        """Probabilities of an RGB uint8 image (H, W, 3). `on_tile` is called after every crop; see `steps`."""
-        steps = self.steps(pixels_HW3, cancel=cancel)
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as end:
-                scores: DenseScores = end.value
-                return scores
-            if on_tile is not None:
-                on_tile(progress)
+        """Scores of an RGB uint8 image (H, W, 3). `on_tile` is called after every pass; see `steps`."""
+        return _finish(self.steps(pixels_HW3, cancel=cancel), on_tile)
 
-    def steps(
-        self, pixels_HW3: npt.NDArray[np.uint8], *, cancel: CancelToken | None = None
-    ) -> Generator[Progress, None, DenseScores]:
-        """`predict` as a generator: Progress after every crop, `cancel` polled before it.
+    def predict_many(
+        self, frames: Sequence[Pixels], *, on_tile: OnTile | None = None, cancel: CancelToken | None = None
+    ) -> list[DenseScores]:
+        """As `predict` of every frame; crops of several frames share a pass where the device is faster for it."""
+        return _finish(self.steps_many(frames, cancel=cancel), on_tile)
+
+    def steps(self, pixels_HW3: Pixels, *, cancel: CancelToken | None = None) -> Generator[Progress, None, DenseScores]:
+        """`predict` as a generator: Progress after every pass, `cancel` polled before it.
 
         When memory runs out, goes down the ladder, starts again and stays there. Raises Cancelled, and
         DeviceMemoryError when the last rung is not enough.
         """
-        if pixels_HW3.ndim != 3 or pixels_HW3.shape[2] != 3 or pixels_HW3.dtype != np.uint8 or 0 in pixels_HW3.shape:
-            raise ValueError(f"an image is uint8 (H, W, 3), got {pixels_HW3.dtype} {pixels_HW3.shape}")
+        scores = yield from self.steps_many([pixels_HW3], cancel=cancel)
+        return scores[0]
+
+    def steps_many(
+        self, frames: Sequence[Pixels], *, cancel: CancelToken | None = None
+    ) -> Generator[Progress, None, list[DenseScores]]:
+        """`predict_many` as a generator; see `steps`."""
+        for pixels_HW3 in frames:
+            shape, dtype = pixels_HW3.shape, pixels_HW3.dtype
+            if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
+                raise ValueError(f"an image is uint8 (H, W, 3), got {dtype} {shape}")
         while True:
             try:
-                return (yield from self._predict(pixels_HW3, self._ladder[0], cancel))
+                return (yield from self._predict(frames, self._ladder[0], cancel))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -131,8 +124,10 @@ class Predictor:
 
     def release_device(self) -> None:
         """Give the device's memory back; the next `predict` takes it again."""
-        self._network.to("cpu")
+        if self._engine is not None:
+            self._engine.close()
         self._engine = None
+        self._buffer.drop()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -147,68 +142,77 @@ class Predictor:
             torch.cuda.empty_cache()
 
     def _predict(
-        self, pixels_HW3: npt.NDArray[np.uint8], rung: Rung, cancel: CancelToken | None
-    ) -> Generator[Progress, None, DenseScores]:
-        height, width = pixels_HW3.shape[:2]
-        work = cost.count(self.recipe, height, width)
-        sizes = cost.grid_sizes(self.recipe, height, width)
-        probabilities_PC = self._empty_scores(sum(h * w for h, w in sizes), rung)
-        scores = DenseScores(probabilities_PC, sizes, height, width, work)
-        clock, done = ProgressClock(work.crops, "tiles"), 0
-        for index, size in enumerate(sizes):
-            image_3HW = normalised(pixels_HW3, *size)
-            tiling = Tiling(*size, cost.recipe_crop_px(self.recipe))
-            accumulator = CropAccumulator(scores.grid(index), tiling)
-            for window in tiling.windows():
-                if cancel is not None:
-                    cancel.raise_if_cancelled()
-                accumulator.add(self._logits(crop_of(image_3HW, window, tiling.crop_px), rung), window)
-                done += 1
-                yield clock.at(done)
-        return scores
+        self, frames: Sequence[Pixels], rung: Rung, cancel: CancelToken | None
+    ) -> Generator[Progress, None, list[DenseScores]]:
+        keeper = self._keeper(frames, rung)
+        images = 2 if self.recipe.flip else 1
+        crops_a_pass = max(1, rung.images_a_pass // images)
+        total = sum(work.cost.crops for work in keeper.frames)
+        clock, done = ProgressClock(total, "tiles"), 0
+        batches = batches_of(
+            frames,
+            [work.tilings for work in keeper.frames],
+            flip=self.recipe.flip,
+            crops=crops_a_pass,
+            device=rung.device,
+        )
+        while True:
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            batch = next(batches, None)
+            if batch is None:
+                return keeper.scores()
+            self._run(batch, keeper, rung)
+            done += len(batch.crops)
+            yield clock.at(done)
 
-    def _logits(self, crop_3HW: torch.Tensor, rung: Rung) -> torch.Tensor:
-        """Strided logits (1 or 2, C, h, w) of a crop and, if the recipe flips, of its mirror image."""
-        images = [crop_3HW, crop_3HW.flip(-1)] if self.recipe.flip else [crop_3HW]
+    def _run(self, batch: Batch, keeper: ScoreKeeper, rung: Rung) -> None:
+        """One pass of a batch through the network: at most `rung.images_a_pass` images at once."""
         engine = self._current_engine()
-        if rung.images_a_pass >= len(images):
-            logits = engine.strided_logits(torch.stack(images))
-        else:
-            logits = torch.cat([engine.strided_logits(image[None]).to(rung.scores_device) for image in images])
-        if logits.shape[1] != self.num_classes:
-            raise ValueError(f"the network gives {logits.shape[1]} classes, expected {self.num_classes}")
-        return logits.to(rung.scores_device)
+        out_NhwC = keeper.place_for(batch, engine)
+        for start in range(0, len(batch.images_NCHW), rung.images_a_pass):
+            part = slice(start, start + rung.images_a_pass)
+            engine.logits_into(batch.images_NCHW[part], out_NhwC[part])
+        keeper.take(batch, out_NhwC)
 
-    def _empty_scores(self, pixels: int, rung: Rung) -> torch.Tensor:
-        """Zeros (pixels, C). Raises DeviceMemoryError when the machine cannot hold them: asking would get us killed."""
-        needed = pixels * self.num_classes * _BYTES_A_SCORE
+    def _keeper(self, frames: Sequence[Pixels], rung: Rung) -> ScoreKeeper:
+        frames_work = [self._work_of(*frame.shape[:2]) for frame in frames]
+        layout = Layout(2 if self.recipe.flip else 1, self.spec.logits_stride, self.num_classes)
         if rung.scores_device.type == "cpu":
-            free = psutil.virtual_memory().available * _MEMORY_SHARE
-            if needed > free:
-                raise DeviceMemoryError(
-                    f"the scores of this image need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; "
-                    "try a smaller base size or fewer scales"
-                )
-        return torch.zeros((pixels, self.num_classes), dtype=torch.float32, device=rung.scores_device)
+            dtype = self._current_engine().logits_dtype
+            return StridedKeeper(frames_work, layout, dtype, self._buffer, on_disk=rung.on_disk)
+        return GridKeeper(frames_work, layout, rung.scores_device)
+
+    def _work_of(self, height: int, width: int) -> FrameWork:
+        grids = cost.grid_sizes(self.recipe, height, width)
+        tilings = tuple(cost.tiling_of(self.recipe, grid, self.spec) for grid in grids)
+        return FrameWork(height, width, tilings, cost.count(self.recipe, height, width))
 
     def _current_engine(self) -> Engine:
         if self._engine is None:
-            self._engine = self._make_engine(self._network, self._ladder[0].device, self.recipe.precision)
+            self._engine = self._make_engine(self._source, self._ladder[0].device, self.recipe.precision)
         return self._engine
 
+    def _chosen_engine(self, source: NetworkSource, device: torch.device, precision: Precision) -> Engine:
+        threads = torch.get_num_threads()
+        return engine_choice.make_engine(
+            source, device, precision, threads=threads, setting=self.recipe.engine, tell=self._note_engine
+        )
 
-def _torch_engine(network: nn.Module, device: torch.device, precision: Precision) -> Engine:
-    return TorchEngine(network, device=device, precision=precision)
+    def _note_engine(self, text: str) -> None:
+        self._engine_note = text
 
 
-def _ladder(device: torch.device) -> tuple[Rung, ...]:
-    """What is tried in turn (reliability.md, "The worker"); whole images first, so later rungs only cost time."""
-    cpu = torch.device("cpu")
-    rungs = [
-        Rung(device, device, 2, ""),
-        Rung(device, device, 1, "little memory: one image a pass"),
-    ]
-    if device.type != "cpu":
-        rungs.append(Rung(device, cpu, 1, "little memory: one image a pass, scores kept by the CPU"))
-        rungs.append(Rung(cpu, cpu, 1, f"{device} is out of memory: running on the CPU"))
-    return tuple(rungs)
+def _finish(steps: Generator[Progress, None, _Scores], on_tile: OnTile | None) -> _Scores:
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            scores: _Scores = end.value
+            return scores
+        if on_tile is not None:
+            on_tile(progress)
+
+
+def _source_of(network: nn.Module, spec: NetworkSpec, num_classes: int) -> NetworkSource:
+    return NetworkSource(network.eval, spec, num_classes)

@@ -90,12 +90,18 @@ class Tiling:
     @property
     def count(self) -> int:
         """Number of windows."""
-        return len(_starts(self.height, self.crop_height_px)) * len(_starts(self.width, self.crop_width_px))
+        return len(self.tops()) * len(self.lefts())
+
+    def tops(self) -> tuple[int, ...]:
+        """First rows of the windows on the unpadded grid."""
+        return tuple(start - self.pad_top for start in _starts(self.height, self.crop_height_px))
+
+    def lefts(self) -> tuple[int, ...]:
+        """First columns of the windows on the unpadded grid."""
+        return tuple(start - self.pad_left for start in _starts(self.width, self.crop_width_px))
 
     def windows(self) -> tuple[Window, ...]:
         """All windows, row by row."""
-        rows = [start - self.pad_top for start in _starts(self.height, self.crop_height_px)]
-        columns = [start - self.pad_left for start in _starts(self.width, self.crop_width_px)]
         return tuple(
             Window(
                 top=top,
@@ -105,7 +111,7 @@ class Tiling:
                 column_start=max(left, 0),
                 column_stop=min(left + self.crop_width_px, self.width),
             )
-            for top, left in itertools.product(rows, columns)
+            for top, left in itertools.product(self.tops(), self.lefts())
         )
 
     def visits(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:

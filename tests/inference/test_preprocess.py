@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mseg_studio.inference import preprocess
-from mseg_studio.inference.preprocess import crop_of, normalised
+from mseg_studio.inference.preprocess import crop_of, normalised, normalised_on
 from mseg_studio.inference.tiling import Tiling
 from tests.factories import make_pixels
 
@@ -25,6 +25,13 @@ def test_large_images_are_resized_to_the_same_values(monkeypatch, height, width)
     np.testing.assert_allclose(normalised(pixels, height, width).numpy().transpose(1, 2, 0), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("height", "width"), [(30, 45), (120, 180), (60, 90), (1, 1)])
+def test_the_resize_of_a_gpu_gives_the_same_values(height, width):
+    pixels = make_pixels(60, 90)
+    expected = normalised(pixels, height, width)
+    torch.testing.assert_close(normalised_on(torch.device("cpu"), pixels, height, width), expected, atol=1e-5, rtol=0)
+
+
 def test_the_pixels_are_left_alone():
     pixels = make_pixels(20, 20)
     pixels.setflags(write=False)
@@ -41,4 +48,4 @@ def test_a_crop_is_the_padded_image_with_the_mean_around(height, width):
     padded = torch.nn.functional.pad(image, (left // 2, left - left // 2, top // 2, top - top // 2))
     for window in tiling.windows():
         y, x = window.top + top // 2, window.left + left // 2
-        assert torch.equal(crop_of(image, window, 33), padded[:, y : y + 33, x : x + 33])
+        assert torch.equal(crop_of(image, window, tiling), padded[:, y : y + 33, x : x + 33])

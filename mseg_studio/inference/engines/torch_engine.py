@@ -41,12 +41,24 @@ class TorchEngine:
         """float32 or half."""
         return self._precision
 
+    @property
+    def logits_dtype(self) -> torch.dtype:
+        """bfloat16 where the network gives it: its upper half is all there is."""
+        return torch.bfloat16 if self._dtype == torch.bfloat16 else torch.float32
+
     @torch.inference_mode()
-    def strided_logits(self, crops_NCHW: torch.Tensor) -> torch.Tensor:
-        """Logits (N, C, h, w) float32 on the device; see `Engine`."""
+    def logits_into(self, crops_NCHW: torch.Tensor, out_NhwC: torch.Tensor) -> None:
+        """See `Engine`."""
         crops = crops_NCHW.to(device=self._device, dtype=self._dtype, memory_format=self._layout)
-        logits: torch.Tensor = self._network.strided_logits(crops)
-        return logits.float()
+        logits_NhwC = self._network.strided_logits(crops).permute(0, 2, 3, 1)
+        if logits_NhwC.shape != out_NhwC.shape:
+            classes = f"{logits_NhwC.shape[-1]} classes, expected {out_NhwC.shape[-1]}"
+            raise ValueError(f"the network gives {classes}; logits {tuple(logits_NhwC.shape)}")
+        out_NhwC.copy_(logits_NhwC)
+
+    def close(self) -> None:
+        """Give the device's memory back."""
+        self._network.to("cpu")
 
 
 def _half_dtype(device: torch.device) -> torch.dtype:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mseg_studio.inference import plain
 from mseg_studio.inference.cost import Cost
-from mseg_studio.inference.dense import DenseScores
+from mseg_studio.inference.grids import GridScores
+from mseg_studio.inference.tiling import half_pixel_taps
 from mseg_studio.labels.score_map import ScoreMap
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Projection, identity
@@ -18,16 +19,16 @@ from tests.factories import make_projection, make_taxonomy
 NO_COST = Cost(0, 0, 0.0)
 
 
-def make_dense(sizes, height, width, *, classes=12, seed=0) -> DenseScores:
+def make_dense(sizes, height, width, *, classes=12, seed=0) -> GridScores:
     rng = np.random.default_rng(seed)
     parts = []
     for h, w in sizes:
         scores = rng.random((h * w, classes), np.float32) ** 6
         parts.append(scores / scores.sum(axis=1, keepdims=True))
-    return DenseScores(torch.from_numpy(np.concatenate(parts)), tuple(sizes), height, width, NO_COST)
+    return GridScores(torch.from_numpy(np.concatenate(parts)), tuple(sizes), height, width, NO_COST)
 
 
-def native_by_cv2(dense: DenseScores) -> np.ndarray:
+def native_by_cv2(dense: GridScores) -> np.ndarray:
     """(H, W, C): every channel resized by cv2, summed in the order of the scales, divided: the published way."""
     total = np.zeros((dense.height, dense.width, dense.num_channels), np.float32)
     for index in range(len(dense.grid_sizes)):
@@ -38,9 +39,12 @@ def native_by_cv2(dense: DenseScores) -> np.ndarray:
     return total / len(dense.grid_sizes)
 
 
-def native_by_torch(dense: DenseScores) -> np.ndarray:
+def native_by_torch(dense: GridScores) -> np.ndarray:
     grids = [dense.grid(index) for index in range(len(dense.grid_sizes))]
-    return plain.native_scores(grids, dense._resize.row_taps(), dense._resize.column_taps()).numpy()
+    rows = [half_pixel_taps(height, dense.height) for height, _ in dense.grid_sizes]
+    return plain.native_scores(
+        grids, rows, [half_pixel_taps(width, dense.width) for _, width in dense.grid_sizes]
+    ).numpy()
 
 
 def is_argmax(labels_HW: np.ndarray, scores_HWC: np.ndarray) -> None:
@@ -131,15 +135,12 @@ def test_another_number_of_classes_is_refused():
     with pytest.raises(ValueError, match="12 channels"):
         dense.labels(identity(make_taxonomy(num_classes=5)))
     with pytest.raises(ValueError, match="scores are"):
-        DenseScores(torch.zeros((5, 3)), ((2, 2),), 8, 8, NO_COST)
+        GridScores(torch.zeros((5, 3)), ((2, 2),), 8, 8, NO_COST)
 
 
-def test_threads_do_not_change_the_labels(monkeypatch):
-    dense = make_dense([(40, 60)], 300, 200)
-    projection = identity(make_taxonomy(num_classes=12))
-    answers = []
-    for threads in (1, 2, 7):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        answers.append(dense.labels(projection).ids_HW)
-    np.testing.assert_array_equal(answers[0], answers[1])
-    np.testing.assert_array_equal(answers[0], answers[2])
+def test_another_size_is_read_from_the_grids_at_once():
+    dense = make_dense([(20, 30), (10, 15)], 50, 70)
+    other = dense.at_size(33, 41)
+    expected = make_dense([(20, 30), (10, 15)], 33, 41)
+    taxonomy = identity(make_taxonomy(num_classes=12))
+    np.testing.assert_array_equal(other.labels(taxonomy).ids_HW, expected.labels(taxonomy).ids_HW)

@@ -1,0 +1,169 @@
+"""Scores of an image on the CPU: the logits of every crop as the network gave them, before the last upsampling.
+
+They are sixteen times smaller than the probabilities of a crop. Upsampling, softmax, the mean over mirror images, crops
+and scales, resize, projection and argmax are one compiled pass over the rows of the image, and only where the answer
+is not certain from the logits' winners (`kernels.grid_winner_rows`): mostly along the borders of things.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mseg_studio.inference import kernels, native_kernels
+from mseg_studio.inference.cost import Cost
+from mseg_studio.inference.dense import Groups, check_source, class_ids_of, part_ids, unsure_ignored
+from mseg_studio.inference.plan import Plan, resized
+from mseg_studio.inference.row_threads import over_rows
+from mseg_studio.labels.label_map import Ids, LabelMap, as_ids
+from mseg_studio.labels.readout import Measure, Reading, Readout
+from mseg_studio.labels.score_map import DEFAULT_K, ScoreMap
+from mseg_studio.taxonomy.model import Taxonomy
+from mseg_studio.taxonomy.projection import Projection
+
+_Winners = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+_KINDS: dict[Measure, int] = {
+    "confidence": native_kernels.CONFIDENCE,
+    "margin": native_kernels.MARGIN,
+    "entropy": native_kernels.ENTROPY,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class StridedScores:
+    """See `DenseScores`; `torch.get_num_threads()` threads share the rows."""
+
+    logits_LC: torch.Tensor
+    """float32 or bfloat16 (logit pixels of all crops, C), where `plan` says."""
+    plan: Plan
+    grid_sizes: tuple[tuple[int, int], ...]
+    """(height, width) of the grid of every scale."""
+    height: int
+    width: int
+    cost: Cost
+
+    def __post_init__(self) -> None:
+        if self.logits_LC.dtype not in (torch.float32, torch.bfloat16) or self.logits_LC.ndim != 2:
+            came = f"{self.logits_LC.dtype} {tuple(self.logits_LC.shape)}"
+            raise ValueError(f"logits are float32 or bfloat16 (pixels, C), got {came}")
+
+    @property
+    def num_channels(self) -> int:
+        """C: the model taxonomy's largest id + 1."""
+        return self.logits_LC.shape[1]
+
+    def labels(self, projection: Projection) -> LabelMap:
+        """See `DenseScores.labels`."""
+        check_source(projection.source, self.num_channels)
+        groups = Groups.of(projection, self.num_channels)
+        known = (self._targets(groups), self._winners[1], groups.merges)
+        ids_HW = np.empty((self.height, self.width), np.uint16)
+        arrays = (_wide(part_ids(projection)), *known, self._logits, self.plan, *groups.arrays)
+        over_rows(lambda start, stop: native_kernels.label_rows(ids_HW, *arrays, start, stop), self.height)
+        return LabelMap(as_ids(ids_HW, projection.target), projection.target)
+
+    def read(self, projection: Projection, readout: Readout) -> Reading:
+        """See `DenseScores.read`."""
+        part = projection.only(readout.only) if readout.only else projection
+        if readout.measure is None and readout.min_confidence == 0:
+            return Reading(self.labels(part))
+        check_source(part.source, self.num_channels)
+        kind = _KINDS[readout.measure or "confidence"]
+        ids_HW = np.empty((self.height, self.width), np.uint16)
+        confidence_HW = np.empty_like(ids_HW)
+        measure_HW = confidence_HW if kind == native_kernels.CONFIDENCE else np.empty_like(ids_HW)
+        groups = Groups.of(part, self.num_channels)
+        arrays = (_wide(part_ids(part)), self._logits, self.plan, *groups.arrays, kind)
+        place = (ids_HW, confidence_HW, measure_HW)
+        over_rows(lambda start, stop: native_kernels.read_rows(*place, *arrays, start, stop), self.height)
+        unsure_ignored(ids_HW, confidence_HW, part.target, readout.min_confidence)
+        labels = LabelMap(as_ids(ids_HW, part.target), part.target)
+        return Reading(labels, measure_HW if readout.measure else None)
+
+    def top_k(
+        self, taxonomy: Taxonomy, *, k: int = DEFAULT_K, recipe_hash: str = "", model_sha256: str = ""
+    ) -> ScoreMap:
+        """See `DenseScores.top_k`."""
+        check_source(taxonomy, self.num_channels)
+        class_ids = _wide(class_ids_of(taxonomy))
+        shape = (self.height, self.width, min(k, len(class_ids)))
+        ids: Ids = np.empty(shape, taxonomy.id_dtype)
+        values, residual = np.empty(shape, np.float16), np.empty(shape[:2], np.float16)
+        arrays = (class_ids, self._logits, self.plan, *Groups.classes_of(taxonomy).arrays)
+
+        def work(start: int, stop: int) -> None:
+            rows = (np.empty((stop - start, *shape[1:]), np.uint16), np.empty((stop - start, *shape[1:]), np.float32))
+            rest = np.empty((stop - start, shape[1]), np.float32)
+            native_kernels.top_k_rows(*rows, rest, *arrays, start, stop)
+            ids[start:stop], values[start:stop], residual[start:stop] = *rows, rest
+
+        over_rows(work, self.height)
+        return ScoreMap(ids, values, residual, taxonomy, recipe_hash, model_sha256)
+
+    def at_size(self, height: int, width: int) -> StridedScores:
+        """See `DenseScores.at_size`."""
+        plan = resized(self.plan, self.grid_sizes, height, width)
+        return dataclasses.replace(self, plan=plan, height=height, width=width)
+
+    def probe(self, x: int, y: int) -> npt.NDArray[np.float32]:
+        """See `DenseScores.probe`."""
+        if not (0 <= x < self.width and 0 <= y < self.height):
+            raise ValueError(f"pixel ({x}, {y}) is outside {self.width} x {self.height}")
+        out_C = np.empty(self.num_channels, np.float32)
+        native_kernels.probe_pixel(out_C, self._logits, self.plan, y, x)
+        return out_C
+
+    @property
+    def _logits(self) -> kernels.Logits:
+        if self.logits_LC.dtype == torch.bfloat16:
+            bits: npt.NDArray[np.uint16] = self.logits_LC.view(torch.int16).numpy().view(np.uint16)
+            return bits
+        floats: npt.NDArray[np.float32] = self.logits_LC.numpy()
+        return floats
+
+    @functools.cached_property
+    def _winners(self) -> _Winners:
+        """The channel that certainly wins at every grid pixel, else -1, and its least probability.
+
+        Computed once: most pixels need nothing else in any taxonomy.
+        """
+        logits = self._logits
+        at_logits = (np.empty(len(logits), np.int32), np.empty(len(logits), np.float32))
+        over_rows(lambda start, stop: kernels.logit_winner_rows(*at_logits, logits, start, stop), len(logits))
+        pixels = sum(height * width for height, width in self.grid_sizes)
+        winners = (np.empty(pixels, np.int32), np.empty(pixels, np.float32))
+        row = column = 0
+        for height, width in self.grid_sizes:
+            self._find_grid_winners(winners, at_logits, (row, row + height), (column, column + width))
+            row, column = row + height, column + width
+        return winners
+
+    def _find_grid_winners(
+        self, winners: _Winners, at_logits: _Winners, rows: tuple[int, int], columns: tuple[int, int]
+    ) -> None:
+        """Of one scale, whose rows and columns are numbered as in the plan."""
+        arrays = (*winners, *at_logits, self.plan, *columns)
+
+        def work(start: int, stop: int) -> None:
+            kernels.grid_winner_rows(*arrays, rows[0] + start, rows[0] + stop)
+
+        over_rows(work, rows[1] - rows[0])
+
+    def _targets(self, groups: Groups) -> npt.NDArray[np.int32]:
+        """The output channel of the channel that certainly wins at every grid pixel, else -1."""
+        channels_G = self._winners[0]
+        if groups.sets is None:
+            return channels_G
+        targets_G = groups.lookup(self.num_channels)[channels_G]
+        targets_G[channels_G < 0] = -1
+        return targets_G
+
+
+def _wide(ids: Ids) -> npt.NDArray[np.uint16]:
+    """One type for all taxonomies: the passes are compiled once."""
+    return ids.astype(np.uint16)
