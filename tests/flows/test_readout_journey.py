@@ -71,6 +71,7 @@ def test_only_what_the_search_finds_even_when_it_is_not_in_the_picture(
     qtbot.waitUntil(lambda: ids_on_screen(window) == {TRUCK})
     assert panel.subset_bar.words.startswith("1 of 8 classes takes part: all pixels get it")
     panel.field.clear()
+    assert panel.classes.rows[0].info.id == TRUCK, "what takes part comes first"
     QTest.keyClicks(panel.field, "car")
     QTest.keyClick(panel.field, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: ids_on_screen(window) == {CAR, TRUCK} or ids_on_screen(window) == {CAR})
@@ -288,6 +289,7 @@ def test_a_precision_that_cannot_be_is_told_in_the_worker_s_words(
     doubles.inference.fail_with = ""
     window.session.choose(precision="auto")
     qtbot.waitUntil(lambda: window.session.result is not None)
+    assert window.workspace.messages.texts == ()
 
 
 def test_the_live_recipe_is_there_and_called_approximate(

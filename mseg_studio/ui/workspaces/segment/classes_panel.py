@@ -18,6 +18,8 @@ from mseg_studio.ui.workspaces.segment.threshold_bar import ThresholdBar
 
 _LIMIT = 60
 """Rows of a search among classes to show and hide; among classes to choose all that are found are listed."""
+_FIRST = 1 << 40
+"""More than any count of pixels."""
 _MODES = (
     ("show", "Show and hide", "The eye changes what you see, never the labels"),
     ("part", "Only these classes", "Ticks change the labels: every pixel gets the best of the ticked classes"),
@@ -172,7 +174,11 @@ class ClassesPanel(QWidget):
         self.visibility_changed.emit()
 
     def _order_anew(self) -> None:
+        """The largest first; where some classes are left out, those that take part before them."""
         self._order = {} if self._result is None else {info.id: pixels for info, pixels in self._result.counts}
+        if self.subset.ticked != self.subset.every:
+            for class_id in self.subset.ticked:
+                self._order[class_id] = self._order.get(class_id, 0) + _FIRST
 
     def _on_mode(self, _mode: str) -> None:
         self._order_anew()
@@ -180,6 +186,7 @@ class ClassesPanel(QWidget):
 
     def _tick(self, class_ids: Collection[int]) -> None:
         self.subset.tick(class_ids)
+        self._order_anew()
         self._tell_subset()
 
     def _toggle_part(self, row: ClassRow) -> None:

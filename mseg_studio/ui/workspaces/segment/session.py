@@ -147,6 +147,7 @@ class Session(QObject):
         self.choice = new
         self._stop_batch()
         self._items.exported.clear()
+        self._say("", about="run")  # what went wrong did so under another choice
         self.choice_changed.emit()
         if self.shown is not None:
             self._settle()
