@@ -21,6 +21,13 @@ from mseg_studio.labels.readout import MEASURE_STEPS, NO_MASS
 HALF: npt.NDArray[np.float32] = np.nan_to_num(np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32))
 """Value of every float16 by its bits."""
 
+UNKNOWN_ID, WRONG_SUM, WRONG_ORDER = 1, 2, 3
+"""What `check_pixels` finds."""
+
+_SMALLEST_NORMAL = np.float32(2.0**-14)
+_EXPONENTS_APART = np.uint32(112 << 23)
+"""What float32 adds to an exponent more than float16 does, in place."""
+
 _RATIO_MARGIN = 2e-3
 """More than it can move a quotient of two sums that are both above `CERTIFICATION_MARGIN`."""
 
@@ -165,6 +172,55 @@ def read_pixels(
             measure_P[at] = np.uint16(min(1.0, max(0.0, value)) * MEASURE_STEPS + 0.5)
         for n in range(count):
             sums_K[touched_k[n]] = 0.0
+
+
+@_compiled
+def check_pixels(
+    ids_Pk: Ids,
+    bits_Pk: _U16,
+    residual_P: _U16,
+    half: npt.NDArray[np.float32],
+    known: npt.NDArray[np.bool_],
+    tolerance: float,
+    start: int,
+    stop: int,
+) -> Any:
+    """(what is wrong, pixel, place among the kept) of the first pixel of start:stop that no score map may hold.
+
+    What is wrong is 0 for nothing. `known` tells by id whether it is a class.
+    """
+    for at in range(start, stop):
+        rest = half[residual_P[at]]
+        total, before, ordered = rest, np.float32(np.inf), rest >= 0.0
+        for j in range(ids_Pk.shape[1]):
+            if not known[ids_Pk[at, j]]:
+                return UNKNOWN_ID, at, j
+            value = half[bits_Pk[at, j]]
+            ordered = ordered and 0.0 <= value <= before
+            total += value
+            before = value
+        if not abs(total - 1.0) <= tolerance:
+            return WRONG_SUM, at, 0
+        if not ordered:
+            return WRONG_ORDER, at, 0
+    return 0, 0, 0
+
+
+@_compiled
+def write_half(out_Pk: _U16, values_Pk: npt.NDArray[np.float32], start: int, stop: int) -> None:
+    """The float16 bits nearest to values 0 to 1, ties to even, for rows start:stop; arrays are contiguous (P, k).
+
+    numpy's own conversion takes ten times as long for values that are subnormal in float16, as most of a tail is.
+    """
+    bits_Pk = values_Pk.view(np.uint32)
+    for at in range(start, stop):
+        for j in range(values_Pk.shape[1]):
+            value, bits = values_Pk[at, j], bits_Pk[at, j]
+            if value < _SMALLEST_NORMAL:
+                out_Pk[at, j] = np.uint16(np.rint(value * np.float32(2.0**24)))
+            else:
+                odd = (bits >> np.uint32(13)) & np.uint32(1)
+                out_Pk[at, j] = np.uint16((bits + odd + np.uint32(0xFFF) - _EXPONENTS_APART) >> np.uint32(13))
 
 
 @_compiled

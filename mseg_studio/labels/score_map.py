@@ -50,15 +50,32 @@ class ScoreMap:
             raise ValueError(f"probabilities are float16 {ids.shape}, got {probabilities.dtype} {probabilities.shape}")
         if residual.dtype != np.float16 or residual.shape != ids.shape[:2]:
             raise ValueError(f"the residual is float16 {ids.shape[:2]}, got {residual.dtype} {residual.shape}")
+        self._check_pixels()
+
+    def _check_pixels(self) -> None:
+        from mseg_studio.labels import compiled
+
         known = np.zeros(65536, np.bool_)
         known[[info.id for info in self.taxonomy.classes]] = True
-        ids_Pk, values_Pk = ids.reshape(-1, ids.shape[2]), probabilities.reshape(-1, ids.shape[2])
-        residual_P = residual.reshape(-1)
+        ids_Pk = self.class_ids_HWk.reshape(-1, self.k)
+        arrays = (
+            ids_Pk,
+            self.probabilities_HWk.view(np.uint16).reshape(-1, self.k),
+            self.residual_HW.view(np.uint16).reshape(-1),
+            compiled.HALF,
+            known,
+        )
 
         def check(start: int, stop: int) -> None:
-            _check_pixels(ids_Pk[start:stop], values_Pk[start:stop], residual_P[start:stop], known)
+            wrong, at, place = compiled.check_pixels(*arrays, _SUM_TOLERANCE, start, stop)
+            if wrong == compiled.UNKNOWN_ID:
+                raise ValueError(f"class id {int(ids_Pk[at, place])} is no class of the scores' taxonomy")
+            if wrong == compiled.WRONG_SUM:
+                raise ValueError("probabilities and residual of a pixel do not sum to 1")
+            if wrong == compiled.WRONG_ORDER:
+                raise ValueError("probabilities must not be negative and must not increase along the last axis")
 
-        over_pixels(check, residual.size)
+        over_pixels(check, self.residual_HW.size)
 
     @property
     def height(self) -> int:
@@ -166,19 +183,6 @@ def _top_k(
         kept.astype(np.float16).reshape(height, width, k),
         residual.astype(np.float16).reshape(height, width),
     )
-
-
-def _check_pixels(
-    ids: Ids, probabilities: npt.NDArray[np.float16], residual: npt.NDArray[np.float16], known: measures.Bools
-) -> None:
-    if not known[ids].all():
-        raise ValueError(f"class id {int(ids[~known[ids]][0])} is no class of the scores' taxonomy")
-    values = probabilities.astype(np.float32)
-    rest = residual.astype(np.float32)
-    if not (np.abs(values.sum(axis=1) + rest - 1) <= _SUM_TOLERANCE).all():
-        raise ValueError("probabilities and residual of a pixel do not sum to 1")
-    if values[..., -1].min() < 0 or rest.min() < 0 or not (values[..., 1:] <= values[..., :-1]).all():
-        raise ValueError("probabilities must not be negative and must not increase along the last axis")
 
 
 def _bands(height: int, width: int) -> list[slice]:

@@ -76,7 +76,8 @@ class _Past:
         k = scores.k
         ids: Ids = np.empty_like(self._ids_HWk)
         values, residual = np.empty(ids.shape, np.float16), np.empty(ids.shape[:2], np.float16)
-        out = (ids.reshape(-1, k), values.reshape(-1, k), residual.reshape(-1))
+        ids_Pk, values_Pk = ids.reshape(-1, k), values.view(np.uint16).reshape(-1, k)
+        residual_P1 = residual.view(np.uint16).reshape(-1, 1)
         flat = (self._ids_HWk.reshape(-1, k), self._values_HWk.reshape(-1, k), self._residual_HW.reshape(-1))
         now = (
             scores.class_ids_HWk.reshape(-1, k),
@@ -87,8 +88,9 @@ class _Past:
 
         def work(start: int, stop: int) -> None:
             compiled.smooth_pixels(*arguments, start, stop)
-            for target, mean in zip(out, flat, strict=True):
-                target[start:stop] = mean[start:stop]
+            ids_Pk[start:stop] = flat[0][start:stop]
+            compiled.write_half(values_Pk, flat[1], start, stop)
+            compiled.write_half(residual_P1, flat[2].reshape(-1, 1), start, stop)
 
         over_pixels(work, scores.height * scores.width)
         return ScoreMap(ids, values, residual, self._taxonomy, scores.recipe_hash, scores.model_sha256)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from mseg_studio.errors import ConfigError
+from mseg_studio.labels import compiled
 from mseg_studio.labels.measures import CERTIFICATION_MARGIN
 from mseg_studio.labels.score_map import ScoreMap
 from mseg_studio.labels.smoothing import CUT_DISTANCE, Smoother, distance
@@ -113,6 +115,24 @@ def test_a_frame_of_another_size_starts_anew() -> None:
     for size in ((8, 8), (9, 8), (8, 8)):
         scores = ScoreMap.from_dense(make_dense(LETTERS, *size, seed=size[0]), taxonomy=LETTERS, k=3)
         assert smoother.next(scores) is scores
+
+
+@given(arrays(np.float32, (9, 4), elements=st.floats(0, 1, width=32)))
+@settings(max_examples=200, deadline=None)
+def test_half_is_what_numpy_makes_of_it(values: np.ndarray) -> None:
+    out = np.zeros(values.shape, np.uint16)
+    compiled.write_half(out, values, 1, 8)
+    np.testing.assert_array_equal(out.view(np.float16)[1:8], values.astype(np.float16)[1:8])
+    assert not out[[0, 8]].any()
+
+
+def test_half_of_what_lies_between_two_halves_and_at_the_edges() -> None:
+    halves = np.arange(0x3C01, dtype=np.uint16).view(np.float16).astype(np.float32)
+    between = (halves[1:] + halves[:-1]) / 2
+    values = np.concatenate([halves, between, np.nextafter(between, 0), np.nextafter(between, 1)]).reshape(-1, 1)
+    out = np.zeros(values.shape, np.uint16)
+    compiled.write_half(out, values, 0, len(values))
+    np.testing.assert_array_equal(out.view(np.float16), values.astype(np.float16))
 
 
 def test_ids_above_255_and_an_image_larger_than_a_band() -> None:
