@@ -46,8 +46,6 @@ class Job:
 
     def read(self, scores: DenseScores | ScoreMap) -> tuple[Reading, Measures]:
         """The labels that the job wants of scores, and all of its measures."""
-        if self.readout == PLAIN and not self.measures and not isinstance(scores, ScoreMap):
-            return Reading(scores.labels(self.projection)), {}
         return read_measures(scores, self.projection, self.readout, self.measures)
 
     @property

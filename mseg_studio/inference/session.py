@@ -22,7 +22,6 @@ from mseg_studio.networks.catalog import find_model
 from mseg_studio.progress import CancelToken, Progress
 from mseg_studio.taxonomy.catalog import default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
-from mseg_studio.taxonomy.projection import Projection
 
 _TOP = 5
 _KEPT_ANSWERS = 8
@@ -49,7 +48,7 @@ class CurrentFrame:
         reading = self.readings.pop((target, readout), None)
         if reading is None:
             projection = default_catalog().projection(self.model.taxonomy.name, target)
-            reading = _read(self.dense, projection.only(readout.only), readout)
+            reading = self.dense.read(projection, readout)
         self.readings[target, readout] = reading
         while len(self.readings) > _KEPT_ANSWERS:
             del self.readings[next(iter(self.readings))]
@@ -165,10 +164,6 @@ class Session:
             self._predictor = predictor = model.predictor(recipe)
             self._asked = recipe
         return predictor, model
-
-
-def _read(dense: DenseScores, projection: Projection, readout: Readout) -> Reading:
-    return Reading(dense.labels(projection)) if readout.is_plain else dense.read(projection, readout)
 
 
 def _answered(current: CurrentFrame, target: str, readout: Readout, started_s: float) -> Answered:

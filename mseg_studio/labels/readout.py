@@ -57,11 +57,6 @@ class Readout:
         object.__setattr__(self, "only", tuple(sorted(set(self.only))))
         object.__setattr__(self, "min_confidence", float(least))
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether it asks for the labels of all classes and nothing else."""
-        return self == PLAIN
-
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, for messages between processes."""
         return {"only": list(self.only), "min_confidence": self.min_confidence, "measure": self.measure}

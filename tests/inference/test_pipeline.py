@@ -15,6 +15,7 @@ from mseg_studio.inference.jobs import ItemFailed, Job, SegmentedFrame
 from mseg_studio.inference.pipeline import ReadAhead, WriteBehind, read_ahead, segment_here
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.labels.readout import Reading
 from mseg_studio.media.frame import Frame, FrameRef
 from mseg_studio.media.source import SourceItem
 from mseg_studio.progress import Cancelled, CancelToken
@@ -38,6 +39,9 @@ class Dense:
 
     def labels(self, projection):
         return LabelMap(self.ids_HW, projection.target)
+
+    def read(self, projection, readout):
+        return Reading(self.labels(projection))
 
 
 class FakePredictor:

@@ -39,10 +39,6 @@ def test_values_that_mean_nothing_are_told(values: dict[str, Any], words: str) -
 def test_one_way_to_write_each_readout() -> None:
     assert Readout((3, 1, 3)) == Readout((1, 3))
     assert hash(Readout((3, 1), 1)) == hash(Readout((1, 3), 1.0))
-    assert PLAIN.is_plain
-    assert not Readout((1,)).is_plain
-    assert not Readout(min_confidence=0.5).is_plain
-    assert not Readout(measure="margin").is_plain
 
 
 @given(st.lists(st.integers(0, 65534)), st.floats(0, 1), st.sampled_from([None, *MEASURES]))
