@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PySide6.QtCore import QObject
 from mseg_studio.inference.events import LabelsReady
 from mseg_studio.inference.recipe import preset
 from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.labels.readout import Readout
 from mseg_studio.ui.bridges import Prediction
 from mseg_studio.ui.workspaces.segment.batch import BatchRun
 from mseg_studio.ui.workspaces.segment.choice import Choice
@@ -36,6 +38,23 @@ def test_what_is_kept_comes_back_equal() -> None:
     assert np.array_equal(result.labels.ids_HW, kept.event.labels.ids_HW)
     assert result.counts == kept.counts and not result.network_ran
     assert not store.has(key, Choice("street-small", "fast", "universal"))
+
+
+def test_a_measure_is_kept_with_its_labels_and_counts_in_the_budget() -> None:
+    ids = np.zeros((40, 50), np.uint8)
+    measure = np.random.default_rng(1).integers(0, 256, (40, 50), np.uint8)
+    labels, readout = LabelMap(ids, FINE), Readout(measure="margin")
+    event = LabelsReady(1, labels, "street-small", {}, 0.1, True, readout, measure)
+    packed = zlib.compress(measure.tobytes(), 1)
+    kept = Prediction(event, tuple(labels.counts()), zlib.compress(ids.tobytes(), 1), packed)
+    store, got = ResultStore(budget_bytes=2 * len(packed)), []
+    for name in ("a.png", "b.png"):
+        store.put(FrameKey(name), CHOICE, kept)
+    assert not store.has(FrameKey("a.png"), CHOICE)
+    assert store.measure_of(FrameKey("b.png"), CHOICE) == "margin"
+    store.recall(QObject(), FrameKey("b.png"), CHOICE, lambda _key, result: got.append(result))
+    assert got[0].measure == "margin" and np.array_equal(got[0].measure_HW, measure)
+    assert store.measure_of(FrameKey("b.png"), replace(CHOICE, min_confidence=0.5)) is None
 
 
 def test_the_ones_not_looked_at_for_longest_go_first() -> None:
