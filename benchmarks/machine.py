@@ -50,17 +50,17 @@ def gemm_gflops(dtype: torch.dtype, *, side: int = _GEMM_SIDE, rounds: int = 3) 
 
 
 def peak_gb() -> float:
-    """Most memory this process has held.
+    """Most memory this process has held, in 10^9 bytes.
 
     Not `ru_maxrss` where there is better: on Linux that starts with what the parent held when it made the process.
     """
     status = Path("/proc/self/status")
     if status.is_file() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
-        return int(found[1]) / 2**20
+        return int(found[1]) * 1024 / 1e9
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**30 if platform.system() == "Darwin" else 2**20)
+    return peak * (1 if platform.system() == "Darwin" else 1024) / 1e9
 
 
 def _seconds(work: Any) -> float:

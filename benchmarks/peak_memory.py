@@ -6,6 +6,7 @@ A process of its own, so that the peak is its own; the weights are golden ones o
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import cast
 
@@ -17,9 +18,10 @@ def main(variant: str) -> None:
     import torch
 
     from benchmarks.machine import cores, peak_gb
-    from benchmarks.workload import SCALES, full_hd, workload
+    from benchmarks.workload import HOME, SCALES, full_hd, workload
     from mseg_studio.inference.recipe import Precision
 
+    os.environ.setdefault("MSEG_STUDIO_HOME", str(HOME))
     torch.set_num_threads(cores())
     model = workload("w48")
     if variant == "published":
