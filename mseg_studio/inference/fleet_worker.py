@@ -24,9 +24,9 @@ def main(link: WorkerLink) -> None:
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    from mseg_studio.inference import native_kernels
+    from mseg_studio.inference.warm_up import warm_up
 
-    threading.Thread(target=native_kernels.warm_up, name="warm-up", daemon=True).start()
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
     handlers = Handlers(str(link.arguments["model"]), dict(link.arguments["recipe"]))
     link.serve({"prepare": handlers.prepare, "segment": handlers.segment})
 

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mseg_studio.inference import kernels, native_kernels
+from mseg_studio.inference import kernels, label_kernels, measure_kernels
 from mseg_studio.inference.cost import Cost
 from mseg_studio.inference.dense import Groups, check_source, class_ids_of, part_ids, unsure_ignored
 from mseg_studio.inference.plan import Plan, resized
 from mseg_studio.inference.row_threads import over_rows
+from mseg_studio.labels import compiled
 from mseg_studio.labels.label_map import Ids, LabelMap, as_ids
 from mseg_studio.labels.readout import Measure, Reading, Readout
 from mseg_studio.labels.score_map import DEFAULT_K, ScoreMap
@@ -28,9 +29,9 @@ from mseg_studio.taxonomy.projection import Projection
 
 _Winners = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 _KINDS: dict[Measure, int] = {
-    "confidence": native_kernels.CONFIDENCE,
-    "margin": native_kernels.MARGIN,
-    "entropy": native_kernels.ENTROPY,
+    "confidence": measure_kernels.CONFIDENCE,
+    "margin": measure_kernels.MARGIN,
+    "entropy": measure_kernels.ENTROPY,
 }
 
 
@@ -64,7 +65,7 @@ class StridedScores:
         known = (self._targets(groups), self._winners[1], groups.merges)
         ids_HW = np.empty((self.height, self.width), np.uint16)
         arrays = (_wide(part_ids(projection)), *known, self._logits, self.plan, *groups.arrays)
-        over_rows(lambda start, stop: native_kernels.label_rows(ids_HW, *arrays, start, stop), self.height)
+        over_rows(lambda start, stop: label_kernels.label_rows(ids_HW, *arrays, start, stop), self.height)
         return LabelMap(as_ids(ids_HW, projection.target), projection.target)
 
     def read(self, projection: Projection, readout: Readout) -> Reading:
@@ -76,11 +77,11 @@ class StridedScores:
         kind = _KINDS[readout.measure or "confidence"]
         ids_HW = np.empty((self.height, self.width), np.uint16)
         confidence_HW = np.empty_like(ids_HW)
-        measure_HW = confidence_HW if kind == native_kernels.CONFIDENCE else np.empty_like(ids_HW)
+        measure_HW = confidence_HW if kind == measure_kernels.CONFIDENCE else np.empty_like(ids_HW)
         groups = Groups.of(part, self.num_channels)
         arrays = (_wide(part_ids(part)), self._logits, self.plan, *groups.arrays, kind)
         place = (ids_HW, confidence_HW, measure_HW)
-        over_rows(lambda start, stop: native_kernels.read_rows(*place, *arrays, start, stop), self.height)
+        over_rows(lambda start, stop: measure_kernels.read_rows(*place, *arrays, start, stop), self.height)
         unsure_ignored(ids_HW, confidence_HW, part.target, readout.min_confidence)
         labels = LabelMap(as_ids(ids_HW, part.target), part.target)
         return Reading(labels, measure_HW if readout.measure else None)
@@ -99,8 +100,11 @@ class StridedScores:
         def work(start: int, stop: int) -> None:
             rows = (np.empty((stop - start, *shape[1:]), np.uint16), np.empty((stop - start, *shape[1:]), np.float32))
             rest = np.empty((stop - start, shape[1]), np.float32)
-            native_kernels.top_k_rows(*rows, rest, *arrays, start, stop)
-            ids[start:stop], values[start:stop], residual[start:stop] = *rows, rest
+            measure_kernels.top_k_rows(*rows, rest, *arrays, start, stop)
+            ids[start:stop] = rows[0]
+            for target, found in ((values, rows[1]), (residual, rest)):
+                bits = target[start:stop].view(np.uint16)
+                compiled.write_half(bits.reshape(-1, 1), found.reshape(-1, 1), 0, bits.size)
 
         over_rows(work, self.height)
         return ScoreMap(ids, values, residual, taxonomy, recipe_hash, model_sha256)
@@ -115,7 +119,7 @@ class StridedScores:
         if not (0 <= x < self.width and 0 <= y < self.height):
             raise ValueError(f"pixel ({x}, {y}) is outside {self.width} x {self.height}")
         out_C = np.empty(self.num_channels, np.float32)
-        native_kernels.probe_pixel(out_C, self._logits, self.plan, y, x)
+        measure_kernels.probe_pixel(out_C, self._logits, self.plan, y, x)
         return out_C
 
     @property

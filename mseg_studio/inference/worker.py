@@ -28,15 +28,15 @@ def main(link: WorkerLink) -> None:
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    from mseg_studio.inference import native_kernels
     from mseg_studio.inference.devices import device_words, resolve_device, resolve_precision
     from mseg_studio.inference.engine_choice import resolve_engine
     from mseg_studio.inference.session import Session
+    from mseg_studio.inference.warm_up import warm_up
 
     device = resolve_device("auto")
     precision = resolve_precision("auto", device)
     label = " · ".join((device_words(device), resolve_engine("auto", device, precision), precision))
-    threading.Thread(target=native_kernels.warm_up, name="warm-up", daemon=True).start()
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
     handlers = Handlers(Session(), (str(device), label))
     link.serve(
         {

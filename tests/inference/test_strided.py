@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mseg_studio.inference import native_kernels
 from mseg_studio.inference.accumulate import CropAccumulator
 from mseg_studio.inference.cost import Cost
 from mseg_studio.inference.grids import GridScores
 from mseg_studio.inference.plan import logit_size, plan_of
 from mseg_studio.inference.strided import StridedScores
 from mseg_studio.inference.tiling import Tiling
+from mseg_studio.inference.warm_up import warm_up
 from mseg_studio.labels.readout import MEASURES, Readout
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Projection, identity
@@ -230,4 +230,4 @@ def test_other_logits_are_refused():
 
 
 def test_warming_up_needs_no_image():
-    native_kernels.warm_up()
+    warm_up()
