@@ -145,6 +145,21 @@ def test_a_smoothed_video_needs_no_store(film, tmp_path):
     assert len(list((out / "film").iterdir())) == 4
 
 
+@pytest.mark.parametrize("options", [["--smooth", "0.5"], ["--min-confidence", "0.4"]])
+def test_several_processes_write_the_files_of_one(film, tmp_path, options):
+    shared = [str(film), "--taxonomy", "camvid-11", "--save", "ids,entropy", "--only", "Road,Building,Car", *options]
+    network = [option for option in FAST if option not in ("--device", "cpu")]
+    assert main(["segment", *shared, "--output", str(tmp_path / "one"), *FAST]) == 0
+    assert main(["segment", *shared, "--output", str(tmp_path / "two"), "--devices", "cpu,cpu", *network]) == 0
+    names = sorted(path.name for path in (tmp_path / "one/film").iterdir())
+    assert len(names) == 8
+    for name in names:
+        found = read_label_ids(tmp_path / "two/film" / name)
+        np.testing.assert_array_equal(found, read_label_ids(tmp_path / "one/film" / name))
+    facts = [json.loads((tmp_path / folder / "film.json").read_text())["readout"] for folder in ("one", "two")]
+    assert facts[0] == facts[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
