@@ -239,9 +239,11 @@ QUICK: tuple[Callable[[Measured], Claim | list[Claim]], ...] = (
 ALL = (*QUICK, single_scale_1080p_int8, golden_w48_float32)
 
 
-def _speed(name: str, timed: dict[str, Timed], precision: str, goal: float, *, agreement: float) -> Claim:
+def _speed(name: str, timed: dict[str, Timed], precision: Precision, goal: float, *, agreement: float) -> Claim:
     mine, published = timed[precision], timed["published"]
+    engine = workload("w48").engine(precision)
     details = {
+        "engine": f"{engine.name} {engine.precision}",
         "seconds": mine.median,
         "published_seconds": published.median,
         "runs": [len(mine.seconds), len(published.seconds)],

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from benchmarks import reference
+from mseg_studio.inference.devices import resolve_precision
 from mseg_studio.inference.engine import Engine, NetworkSource
 from mseg_studio.inference.engine_choice import make_engine
 from mseg_studio.inference.predictor import Predictor
@@ -81,10 +82,11 @@ class Workload:
 
     @functools.cache  # noqa: B019 - as long as the process
     def engine(self, precision: Precision) -> TimedEngine:
-        """The engine that the program itself would take here."""
-        return TimedEngine(
-            make_engine(self.source, torch.device("cpu"), precision, threads=torch.get_num_threads(), setting="auto")
-        )
+        """The engine that the program itself would take here; for half whatever it means by auto, so where the
+        processor does not multiply bfloat16 it is float32."""
+        cpu = torch.device("cpu")
+        usable = resolve_precision("auto", cpu) if precision == "half" else precision
+        return TimedEngine(make_engine(self.source, cpu, usable, threads=torch.get_num_threads(), setting="auto"))
 
     def labels(self, pixels_HW3: Pixels, scales: tuple[float, ...], precision: Precision) -> Pixels:
         """Class ids (H, W) of an image."""
