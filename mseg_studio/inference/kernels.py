@@ -221,6 +221,43 @@ def grid_pixel(
 
 
 @compiled
+def keep_rows(
+    slots_G: _I32,
+    kept_SC: _F32,
+    logits_LC: Logits,
+    plan: Plan,
+    first_column: int,
+    end_column: int,
+    start: int,
+    stop: int,
+) -> None:
+    """Probabilities of the grid pixels that have a slot into their row of `kept_SC`; rows start:stop of one scale."""
+    channels = kept_SC.shape[1]
+    part_C, scratch_C = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    row_ends, row_sources, row_mix = plan.row_ends, plan.row_sources, plan.row_mix
+    column_ends, column_sources, column_mix = plan.column_ends, plan.column_sources, plan.column_mix
+    row_place = plan.row_place
+    for row in range(start, stop):
+        for column in range(first_column, end_column):
+            slot = slots_G[row_place[row] + column]
+            if slot >= 0:
+                grid_pixel(
+                    kept_SC[slot],
+                    part_C,
+                    scratch_C,
+                    logits_LC,
+                    row_ends,
+                    row_sources,
+                    row_mix,
+                    column_ends,
+                    column_sources,
+                    column_mix,
+                    row,
+                    column,
+                )
+
+
+@compiled
 def sum_groups(sums_K: _F32, scores_C: _F32, members: _I32, ends: _I32) -> None:
     """`sums_K[k]` is the sum of the channels `members[ends[k]:ends[k + 1]]`."""
     for k in range(sums_K.shape[0]):

@@ -90,6 +90,24 @@ def _decided(
 
 
 @compiled
+def mark_open_rows(
+    marks_G: npt.NDArray[np.uint8], targets_G: _I32, least_G: _F32, plan: Plan, start: int, stop: int
+) -> None:
+    """Mark the grid pixels that rows start:stop of the image need where nothing has more than half for certain."""
+    row_place, rows, row_mix = plan.row_place, plan.native_rows, plan.native_row_mix
+    columns, column_mix = plan.native_columns, plan.native_column_mix
+    for y in range(start, stop):
+        for x in range(columns.shape[1]):
+            if _certain(targets_G, least_G, True, row_place, rows, row_mix, columns, column_mix, y, x) >= 0:
+                continue
+            for s in range(columns.shape[0]):
+                for side in range(2):
+                    line = row_place[rows[s, y, side]]
+                    marks_G[line + columns[s, x, 0]] = 1
+                    marks_G[line + columns[s, x, 1]] = 1
+
+
+@compiled
 def label_rows(
     labels_HW: _U16,
     class_ids: _U16,

@@ -97,16 +97,27 @@ def _hold(lines: Lines, s: int, row: int, other: int) -> Any:
 
 @compiled
 def _fill(lines: Lines, slot: int, logits_LC: Logits, plan: Plan, s: int, row: int, members: _I32, ends: _I32) -> None:
-    """Compute what is wanted of grid row `row` of scale `s` and not yet there. Without groups `ends` holds one."""
+    """Put what is wanted of grid row `row` of scale `s` into a line: from kept scores, else computed.
+
+    Without groups `ends` holds one number.
+    """
     done, values, wanted, begin = lines.done, lines.values, lines.wanted, lines.begin[s]
     pixel_C, part_C, scratch_C = lines.pixel[0], lines.pixel[1], lines.pixel[2]
     row_ends, row_sources, row_mix = plan.row_ends, plan.row_sources, plan.row_mix
     column_ends, column_sources, column_mix = plan.column_ends, plan.column_sources, plan.column_mix
+    kept_slots, kept_scores, place = plan.kept_slots, plan.kept_scores, plan.row_place[row]
     for column in range(lines.left[s], lines.right[s]):
         at = column - begin
         if not wanted[at] or done[slot, at]:
             continue
         done[slot, at] = True
+        kept = kept_slots[place + column] if kept_slots.shape[0] > 0 else np.int32(-1)
+        if kept >= 0:
+            if ends.shape[0] > 1:
+                sum_groups(values[slot, at], kept_scores[kept], members, ends)
+            else:
+                values[slot, at] = kept_scores[kept]
+            continue
         out_C = pixel_C if ends.shape[0] > 1 else values[slot, at]
         grid_pixel(
             out_C,

@@ -14,6 +14,7 @@ from mseg_studio.inference.tiling import Taps, Tiling, corner_taps, half_pixel_t
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 _CACHE_FLOATS = 1 << 17
+_NOTHING_KEPT = (np.zeros(0, np.int32), np.zeros((0, 0), np.float32))
 
 
 class Plan(NamedTuple):
@@ -42,6 +43,10 @@ class Plan(NamedTuple):
     native_columns: Ints
     """(S, W, 2)"""
     native_column_mix: Floats
+    kept_slots: Ints
+    """(grid pixels,) Row of `kept_scores` that holds a grid pixel's probabilities, -1 for none; empty when none are."""
+    kept_scores: Floats
+    """(n, C)"""
     cache_floats: int
     """What a thread may keep at once: half a megabyte, half of what a core has for itself nowadays."""
 
@@ -80,7 +85,16 @@ def plan_of(tilings: Sequence[Tiling], *, height: int, width: int, images: int, 
         first_pixel += tiling.height * tiling.width
     native = _native([(tiling.height, tiling.width) for tiling in tilings], height, width)
     ends = (np.array(row_ends, np.int32), np.array(column_ends, np.int32))
-    return Plan(ends[0], *_arrays(rows), ends[1], *_arrays(columns), np.array(places, np.int32), *native, _CACHE_FLOATS)
+    return Plan(
+        ends[0],
+        *_arrays(rows),
+        ends[1],
+        *_arrays(columns),
+        np.array(places, np.int32),
+        *native,
+        *_NOTHING_KEPT,
+        _CACHE_FLOATS,
+    )
 
 
 def resized(plan: Plan, grid_sizes: Sequence[tuple[int, int]], height: int, width: int) -> Plan:

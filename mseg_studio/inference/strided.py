@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Projection
 
 _Winners = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+_KEPT_BYTES = 1 << 28
 _KINDS: dict[Measure, int] = {
     "confidence": measure_kernels.CONFIDENCE,
     "margin": measure_kernels.MARGIN,
@@ -64,7 +67,7 @@ class StridedScores:
         groups = Groups.of(projection, self.num_channels)
         known = (self._targets(groups), self._winners[1], groups.merges)
         ids_HW = np.empty((self.height, self.width), np.uint16)
-        arrays = (_wide(part_ids(projection)), *known, self._logits, self.plan, *groups.arrays)
+        arrays = (_wide(part_ids(projection)), *known, self._logits, self._plan_with_kept, *groups.arrays)
         over_rows(lambda start, stop: label_kernels.label_rows(ids_HW, *arrays, start, stop), self.height)
         return LabelMap(as_ids(ids_HW, projection.target), projection.target)
 
@@ -141,22 +144,36 @@ class StridedScores:
         over_rows(lambda start, stop: kernels.logit_winner_rows(*at_logits, logits, start, stop), len(logits))
         pixels = sum(height * width for height, width in self.grid_sizes)
         winners = (np.empty(pixels, np.int32), np.empty(pixels, np.float32))
-        row = column = 0
-        for height, width in self.grid_sizes:
-            self._find_grid_winners(winners, at_logits, (row, row + height), (column, column + width))
-            row, column = row + height, column + width
+        self._over_grids(kernels.grid_winner_rows, *winners, *at_logits, self.plan)
         return winners
 
-    def _find_grid_winners(
-        self, winners: _Winners, at_logits: _Winners, rows: tuple[int, int], columns: tuple[int, int]
-    ) -> None:
-        """Of one scale, whose rows and columns are numbered as in the plan."""
-        arrays = (*winners, *at_logits, self.plan, *columns)
+    @functools.cached_property
+    def _plan_with_kept(self) -> Plan:
+        """The plan with the probabilities of the grid pixels that most taxonomies need, as far as they are not many.
 
-        def work(start: int, stop: int) -> None:
-            kernels.grid_winner_rows(*arrays, rows[0] + start, rows[0] + stop)
+        A softmax is most of what a switch costs; these are computed once.
+        """
+        targets_G, least_G = self._winners
+        marks_G = np.zeros(len(targets_G), np.uint8)
+        work = functools.partial(label_kernels.mark_open_rows, marks_G, targets_G, least_G, self.plan)
+        over_rows(work, self.height)
+        wanted = np.flatnonzero(marks_G)[: _KEPT_BYTES // (4 * self.num_channels)]
+        slots_G = np.full(len(marks_G), -1, np.int32)
+        slots_G[wanted] = np.arange(len(wanted))
+        kept_SC = np.empty((len(wanted), self.num_channels), np.float32)
+        self._over_grids(kernels.keep_rows, slots_G, kept_SC, self._logits, self.plan)
+        return self.plan._replace(kept_slots=slots_G, kept_scores=kept_SC)
 
-        over_rows(work, rows[1] - rows[0])
+    def _over_grids(self, kernel: Callable[..., None], *arrays: Any) -> None:
+        """Call `kernel(*arrays, first column, end column, start row, stop row)` for the rows of every scale's grid."""
+        row = column = 0
+        for height, width in self.grid_sizes:
+
+            def work(start: int, stop: int, row: int = row, column: int = column, width: int = width) -> None:
+                kernel(*arrays, column, column + width, row + start, row + stop)
+
+            over_rows(work, height)
+            row, column = row + height, column + width
 
     def _targets(self, groups: Groups) -> npt.NDArray[np.int32]:
         """The output channel of the channel that certainly wins at every grid pixel, else -1."""

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mseg_studio.inference import strided
 from mseg_studio.inference.accumulate import CropAccumulator
 from mseg_studio.inference.cost import Cost
 from mseg_studio.inference.grids import GridScores
@@ -214,6 +215,18 @@ def test_threads_and_bands_do_not_change_the_answer(monkeypatch):
     for labels, top in answers[1:]:
         np.testing.assert_array_equal(labels, answers[0][0])
         np.testing.assert_array_equal(top, answers[0][1])
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 12 * 4 * 100, 1 << 28])
+def test_what_is_kept_for_the_next_taxonomy_does_not_change_the_answer(monkeypatch, kept_bytes):
+    monkeypatch.setattr(strided, "_KEPT_BYTES", kept_bytes)
+    kept, grids = make_scores([Tiling(30, 44, 17), Tiling(45, 66, 17)], 60, 88, spread=1)
+    for groups in (12, 4, 2):
+        projection = make_projection(make_taxonomy(num_classes=12), groups=groups)
+        is_argmax(kept.labels(projection).ids_HW, grids, projection)
+    assert len(kept._plan_with_kept.kept_scores) <= kept_bytes // 48
+    if kept_bytes > 1 << 20:
+        assert 0 < len(kept._plan_with_kept.kept_scores) <= len(kept._winners[0])
 
 
 def test_what_is_decided_early_is_most_of_a_smooth_picture():
