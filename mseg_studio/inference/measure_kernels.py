@@ -173,7 +173,7 @@ def top_k_rows(
                     best_bits[0] = key & ~low_bits
                     values_HWk[y - start, x, place] = best[0]
                     ids_HWk[y - start, x, place] = class_ids[winner]
-                    rest -= best[0]
+                    rest -= pixel_K[winner]
                 residual_HW[y - start, x] = max(rest, np.float32(0.0))
 
 
