@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from mseg_studio.cli import main as cli
+from mseg_studio.inference.calibration import CalibrationRecord
+from mseg_studio.media.image import write_rgb_png
 from mseg_studio.networks import catalog, checkpoint
 from mseg_studio.networks.catalog import models_folder
+from tests.factories import make_pixels
 from tests.goldens.weights import TINY, golden_state
 
 
@@ -94,3 +97,44 @@ def test_errors_are_one_line(
 def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", *arguments]) == 2
     assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["tiny", "gone"], 2, "gone: no such file or folder"),
+        (["tiny", "PHOTOS", "--limit", "1"], 2, "--limit is 1, expected 2 or more"),
+        (["tiny", "PHOTOS/0.png"], 2, "two images or more"),
+        (["tinny", "PHOTOS"], 2, "no model is called 'tinny'"),
+    ],
+)
+def test_calibration_that_cannot_begin_is_told(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
+) -> None:
+    assert cli.main(["models", "import", str(file), "--name", "tiny"]) == 0
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        write_rgb_png(tmp_path / "photos" / f"{number}.png", make_pixels(60, 80, seed=number))
+    given = [text.replace("PHOTOS", str(tmp_path / "photos")) for text in arguments]
+    assert cli.main(["models", "calibrate", *given]) == code
+    assert words in capsys.readouterr().err
+
+
+def test_calibrating_tells_how_good_it_is(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["models", "import", str(file), "--name", "tiny"]) == 0
+    (tmp_path / "photos").mkdir()
+    for number in range(6):
+        write_rgb_png(tmp_path / "photos" / f"{number}.png", make_pixels(60, 80, seed=number))
+    seen: list[Path] = []
+
+    def measured(source: object, recipe: object, images: list[Path], **_: object) -> CalibrationRecord:
+        seen.extend(images)
+        return CalibrationRecord(2, 4, 1, 0.98765, "2026-11-22", "1", "2", "a", "b")
+
+    monkeypatch.setattr("mseg_studio.inference.calibration.calibrate", measured)
+    capsys.readouterr()
+    assert cli.main(["models", "calibrate", "tiny", str(tmp_path / "photos"), "--limit", "3"]) == 0
+    assert "98.77 % of the labels are those of float32, on 1 other images" in capsys.readouterr().out
+    assert [path.stem for path in seen] == ["0", "2", "4"]
