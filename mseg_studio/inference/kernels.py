@@ -259,8 +259,8 @@ def keep_rows(
 
 @compiled
 def sum_groups(sums_K: _F32, scores_C: _F32, members: _I32, ends: _I32) -> None:
-    """`sums_K[k]` is the sum of the channels `members[ends[k]:ends[k + 1]]`."""
-    for k in range(sums_K.shape[0]):
+    """`sums_K[k]` is the sum of the channels `members[ends[k]:ends[k + 1]]`; what is behind them stays."""
+    for k in range(ends.shape[0] - 1):
         total = np.float32(0.0)
         for m in range(ends[k], ends[k + 1]):
             total += scores_C[members[m]]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mseg_studio.inference.kernels import Logits, compiled, first, largest
-from mseg_studio.inference.line_kernels import Lines, columns_at_once, mix_lines, native_pixel, new_lines
+from mseg_studio.inference.line_kernels import Lines, columns_at_once, mix_lines, native_pixel, new_lines, padded
 from mseg_studio.inference.plan import Plan
 
 _F32 = npt.NDArray[np.float32]
@@ -131,7 +131,7 @@ def label_rows(
     width, classes = labels_HW.shape[1], class_ids.shape[0]
     step = columns_at_once(plan, logits_LC.shape[1], classes)
     open_W = np.empty(step, np.int32)
-    pixel_K = np.empty(classes, np.float32)
+    pixel_K = np.zeros(padded(classes), np.float32)
     bits_K = pixel_K.view(np.int32)
     columns, mix = plan.native_columns, plan.native_column_mix
     for column in range(0, width, step):

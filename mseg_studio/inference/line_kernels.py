@@ -38,13 +38,19 @@ class Lines(NamedTuple):
     done: npt.NDArray[np.bool_]
     """(2, w) Which of its pixels are computed."""
     values: _F32
-    """(2, w, K)"""
+    """(2, w, padded K)"""
     mixed: _F32
-    """(w, K) Both lines mixed for one row of the image."""
+    """(w, padded K) Both lines mixed for one row of the image."""
     wanted: npt.NDArray[np.bool_]
     """(w,) Which pixels of `mixed` are needed."""
     pixel: _F32
     """(3, C) scratch."""
+
+
+@compiled
+def padded(classes: int) -> Any:
+    """Length of a pixel with `classes` numbers and zeros behind: vector code takes 32 at once, the rest singly."""
+    return (classes + 31) // 32 * 32
 
 
 @compiled
@@ -54,7 +60,7 @@ def columns_at_once(plan: Plan, channels: int, classes: int) -> Any:
     A grid pixel needs two rows of logits, of which it has a quarter's column, in about two windows.
     """
     width, pixels = plan.native_columns.shape[1], plan.column_ends.shape[0] - 1
-    return max(32, min(width, plan.cache_floats * width // (pixels * (3 * classes + 2 * channels))))
+    return max(32, min(width, plan.cache_floats * width // (pixels * (3 * padded(classes) + 2 * channels))))
 
 
 @compiled
@@ -75,8 +81,8 @@ def new_lines(plan: Plan, channels: int, classes: int, start: int, stop: int) ->
         right,
         np.full((2, scales), -1, np.int32),
         np.zeros((2, pixels), np.bool_),
-        np.empty((2, pixels, classes), np.float32),
-        np.empty((pixels, classes), np.float32),
+        np.zeros((2, pixels, padded(classes)), np.float32),
+        np.empty((pixels, padded(classes)), np.float32),
         np.zeros(pixels, np.bool_),
         np.empty((3, channels), np.float32),
     )
@@ -116,9 +122,9 @@ def _fill(lines: Lines, slot: int, logits_LC: Logits, plan: Plan, s: int, row: i
             if ends.shape[0] > 1:
                 sum_groups(values[slot, at], kept_scores[kept], members, ends)
             else:
-                values[slot, at] = kept_scores[kept]
+                values[slot, at, : part_C.shape[0]] = kept_scores[kept]
             continue
-        out_C = pixel_C if ends.shape[0] > 1 else values[slot, at]
+        out_C = pixel_C if ends.shape[0] > 1 else values[slot, at, : part_C.shape[0]]
         grid_pixel(
             out_C,
             part_C,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mseg_studio.inference.kernels import Logits, compiled, first, largest
-from mseg_studio.inference.line_kernels import columns_at_once, mix_lines, native_pixel, new_lines
+from mseg_studio.inference.line_kernels import columns_at_once, mix_lines, native_pixel, new_lines, padded
 from mseg_studio.inference.plan import Plan
 from mseg_studio.labels.readout import NO_MASS
 
@@ -50,7 +50,7 @@ def _entropy(shares_K: _F32, factor: float) -> Any:
 
 
 @compiled
-def _measure(pixel_K: _F32, winner: int, kind: int) -> Any:
+def _measure(pixel_K: _F32, classes: int, winner: int, kind: int) -> Any:
     """Confidence, margin or entropy of one pixel as a share of 65535; overwrites `pixel_K`."""
     bits_K = pixel_K.view(np.int32)
     total = np.float32(0.0)
@@ -64,10 +64,10 @@ def _measure(pixel_K: _F32, winner: int, kind: int) -> Any:
         elif kind == MARGIN:
             pixel_K[winner] = np.float32(0.0)
             value = (best - pixel_K[first(bits_K, largest(bits_K))]) / total
-        elif pixel_K.shape[0] == 1:
+        elif classes == 1:
             value = np.float32(0.0)
         else:
-            value = _entropy(pixel_K, np.float32(1.0) / total) / np.float32(np.log(pixel_K.shape[0]))
+            value = _entropy(pixel_K, np.float32(1.0) / total) / np.float32(np.log(classes))
     return np.uint16(min(max(value, np.float32(0.0)), np.float32(1.0)) * _FULL_SCALE + np.float32(0.5))
 
 
@@ -88,7 +88,7 @@ def read_rows(
     """As `label_rows`, with the confidence of every pixel and, if `kind` is MARGIN or ENTROPY, that measure."""
     width, classes = labels_HW.shape[1], class_ids.shape[0]
     step = columns_at_once(plan, logits_LC.shape[1], classes)
-    pixel_K = np.empty(classes, np.float32)
+    pixel_K = np.zeros(padded(classes), np.float32)
     bits_K = pixel_K.view(np.int32)
     columns, mix = plan.native_columns, plan.native_column_mix
     for column in range(0, width, step):
@@ -101,9 +101,9 @@ def read_rows(
                 native_pixel(pixel_K, mixed, begin, columns, mix, x)
                 winner = first(bits_K, largest(bits_K))
                 labels_HW[y, x] = class_ids[winner]
-                confidence_HW[y, x] = _measure(pixel_K, winner, CONFIDENCE)
+                confidence_HW[y, x] = _measure(pixel_K, classes, winner, CONFIDENCE)
                 if kind != CONFIDENCE:
-                    measure_HW[y, x] = _measure(pixel_K, winner, kind)
+                    measure_HW[y, x] = _measure(pixel_K, classes, winner, kind)
 
 
 @compiled
@@ -149,7 +149,7 @@ def top_k_rows(
     low_bits -= np.int32(1)
     width = ids_HWk.shape[1]
     step = columns_at_once(plan, logits_LC.shape[1], classes)
-    pixel_K = np.empty(classes, np.float32)
+    pixel_K = np.zeros(padded(classes), np.float32)
     keys_K = np.empty(classes, np.int32)
     best = np.empty(1, np.float32)
     best_bits = best.view(np.int32)
@@ -162,7 +162,7 @@ def top_k_rows(
             mix_lines(lines, logits_LC, plan, y, members, ends)
             for x in range(lines.start, lines.stop):
                 native_pixel(pixel_K, mixed, begin, columns, mix, x)
-                count = _keys(keys_K, pixel_K, kept, low_bits)
+                count = _keys(keys_K, pixel_K[:classes], kept, low_bits)
                 rest = np.float32(0.0)
                 for k in range(classes):
                     rest += pixel_K[k]
@@ -184,4 +184,6 @@ def probe_pixel(out_C: _F32, logits_LC: Logits, plan: Plan, y: int, x: int) -> N
     lines = new_lines(plan, out_C.shape[0], out_C.shape[0], x, x + 1)
     lines.wanted[:] = True
     mix_lines(lines, logits_LC, plan, y, ends, ends)
-    native_pixel(out_C, lines.mixed, lines.begin, plan.native_columns, plan.native_column_mix, x)
+    pixel_C = np.zeros(padded(out_C.shape[0]), np.float32)
+    native_pixel(pixel_C, lines.mixed, lines.begin, plan.native_columns, plan.native_column_mix, x)
+    out_C[:] = pixel_C[: out_C.shape[0]]
