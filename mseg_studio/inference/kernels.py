@@ -87,21 +87,22 @@ def first(bits_C: _I32, wanted: int) -> Any:
 
 
 @compiled
-def _softmax_into(out_C: _F32, scale_C: _F32, factor: float) -> None:
-    """Replace the logits in `out_C` by softmax x factor; `scale_C` is scratch of the same length.
+def _exponentials(pixel_C: _F32, scale_C: _F32) -> Any:
+    """Replace logits by exp(logit - largest) and return their sum; `scale_C` is scratch of the same length.
 
     exp as in Cephes' expf: split into 2^n and a polynomial on [-ln2/2, ln2/2], 2 units in the last place.
     """
-    channels = out_C.shape[0]
-    out_bits, scale_bits = out_C.view(np.int32), scale_C.view(np.int32)
+    channels = pixel_C.shape[0]
+    bits_C, scale_bits = pixel_C.view(np.int32), scale_C.view(np.int32)
     sign, others = np.int32(31), np.int32(0x7FFFFFFF)
     top_bits = np.int32(-0x80000000)
     for c in range(channels):
-        top_bits = max(top_bits, out_bits[c] ^ ((out_bits[c] >> sign) & others))
+        top_bits = max(top_bits, bits_C[c] ^ ((bits_C[c] >> sign) & others))
     scale_bits[0] = top_bits ^ ((top_bits >> sign) & others)
     top = scale_C[0]
+    total = np.float32(0.0)
     for c in range(channels):
-        x = max(out_C[c] - top, _SMALLEST)
+        x = max(pixel_C[c] - top, _SMALLEST)
         n = np.int32(x * _LOG2_E - np.float32(0.5))
         r = x - np.float32(n) * _LN_2_HIGH
         r = r - np.float32(n) * _LN_2_LOW
@@ -111,16 +112,10 @@ def _softmax_into(out_C: _F32, scale_C: _F32, factor: float) -> None:
         p = p * r + np.float32(4.1665795894e-2)
         p = p * r + np.float32(1.6666665459e-1)
         p = p * r + np.float32(5.0000001201e-1)
-        out_C[c] = p * r * r + r + np.float32(1.0)
-        scale_bits[c] = (n + np.int32(127)) << np.int32(23)
-    total = np.float32(0.0)
-    for c in range(channels):
-        e = out_C[c] * scale_C[c]
-        out_C[c] = e
+        e = (p * r * r + r + np.float32(1.0)) * _bits_as_float(np.uint32((n + np.int32(127)) << np.int32(23)))
+        pixel_C[c] = e
         total += e
-    share = np.float32(factor) / total
-    for c in range(channels):
-        out_C[c] *= share
+    return total
 
 
 @compiled
@@ -133,10 +128,10 @@ def logit_winner_rows(winners_L: _I32, shares_L: _F32, logits_LC: Logits, start:
     for at in range(start, stop):
         for c in range(channels):
             pixel_C[c] = _value(logits_LC[at, c])
-        _softmax_into(pixel_C, scratch_C, np.float32(1.0))
+        total = _exponentials(pixel_C, scratch_C)
         winner = first(bits_C, largest(bits_C))
         winners_L[at] = winner
-        shares_L[at] = pixel_C[winner]
+        shares_L[at] = pixel_C[winner] / total
 
 
 @compiled
@@ -215,9 +210,9 @@ def grid_pixel(
             left, right = column_sources[j, 0], column_sources[j, 1]
             corners = (upper + left, upper + right, lower + left, lower + right)
             _interpolated(pixel_C, logits_LC, *corners, row_mix[i], column_mix[j])
-            _softmax_into(pixel_C, scratch_C, share)
+            factor = share / _exponentials(pixel_C, scratch_C)
             for k in range(out_C.shape[0]):
-                out_C[k] += pixel_C[k]
+                out_C[k] += pixel_C[k] * factor
 
 
 @compiled

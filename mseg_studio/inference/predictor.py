@@ -15,9 +15,10 @@ from mseg_studio.inference import cost, devices, engine_choice
 from mseg_studio.inference.crops import Batch, batches_of
 from mseg_studio.inference.dense import DenseScores
 from mseg_studio.inference.engine import Engine, NetworkSource, is_out_of_memory
+from mseg_studio.inference.kept_memory import KeptMemory
 from mseg_studio.inference.ladder import Rung, rungs
 from mseg_studio.inference.recipe import Precision, Recipe
-from mseg_studio.inference.score_keeper import FrameWork, GridKeeper, Layout, LogitBuffer, ScoreKeeper, StridedKeeper
+from mseg_studio.inference.score_keeper import FrameWork, GridKeeper, Layout, ScoreKeeper, StridedKeeper
 from mseg_studio.networks.spec import NetworkSpec
 from mseg_studio.progress import CancelToken, Progress, ProgressClock
 
@@ -57,7 +58,7 @@ class Predictor:
         self._ladder = rungs(place)
         self._engine: Engine | None = None
         self._engine_note = ""
-        self._buffer = LogitBuffer()
+        self._memory = KeptMemory()
 
     @property
     def engine_name(self) -> str:
@@ -127,7 +128,7 @@ class Predictor:
         if self._engine is not None:
             self._engine.close()
         self._engine = None
-        self._buffer.drop()
+        self._memory.drop()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -180,7 +181,7 @@ class Predictor:
         layout = Layout(2 if self.recipe.flip else 1, self.spec.logits_stride, self.num_classes)
         if rung.scores_device.type == "cpu":
             dtype = self._current_engine().logits_dtype
-            return StridedKeeper(frames_work, layout, dtype, self._buffer, on_disk=rung.on_disk)
+            return StridedKeeper(frames_work, layout, dtype, self._memory, on_disk=rung.on_disk)
         return GridKeeper(frames_work, layout, rung.scores_device)
 
     def _work_of(self, height: int, width: int) -> FrameWork:

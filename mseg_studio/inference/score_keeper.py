@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import math
-import tempfile
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import psutil
 import torch
 
-from mseg_studio.errors import DeviceMemoryError
 from mseg_studio.inference.accumulate import CropAccumulator
 from mseg_studio.inference.cost import Cost
 from mseg_studio.inference.crops import Batch
 from mseg_studio.inference.dense import DenseScores
 from mseg_studio.inference.engine import Engine
 from mseg_studio.inference.grids import GridScores
+from mseg_studio.inference.kept_memory import KeptMemory, in_a_file
 from mseg_studio.inference.plan import logit_size, plan_of
 from mseg_studio.inference.strided import StridedScores
 from mseg_studio.inference.tiling import Tiling
-from mseg_studio.settings import user_folder
-
-_MEMORY_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,38 +76,6 @@ class ScoreKeeper(Protocol):
         ...
 
 
-class LogitBuffer:
-    """Memory for logits, used again as soon as nobody holds scores in it: new pages cost a fifth of the time."""
-
-    def __init__(self) -> None:
-        self._memory: torch.Tensor | None = None
-        self._users: list[weakref.ref[StridedScores]] = []
-
-    def take(self, pixels: int, channels: int, dtype: torch.dtype, *, on_disk: bool) -> torch.Tensor:
-        """(pixels, channels), not initialised. Raises MemoryError when it does not fit beside what runs here."""
-        if on_disk:
-            return _in_a_file(pixels, channels, dtype)
-        if any(user() is not None for user in self._users) or (
-            self._memory is not None and (self._memory.dtype != dtype or self._memory.shape[1] != channels)
-        ):
-            self.drop()
-        if self._memory is None or len(self._memory) < pixels:
-            self.drop()
-            needed, free = pixels * channels * dtype.itemsize, psutil.virtual_memory().available * _MEMORY_SHARE
-            if needed > free:  # asking for it would get us killed
-                raise MemoryError(f"out of memory: scores need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
-            self._memory = torch.empty((pixels, channels), dtype=dtype)
-        return self._memory[:pixels]
-
-    def used_by(self, scores: StridedScores) -> None:
-        """`scores` lie in the memory last taken."""
-        self._users = [user for user in self._users if user() is not None] + [weakref.ref(scores)]
-
-    def drop(self) -> None:
-        """Forget the memory: it is freed when the last scores in it are."""
-        self._memory, self._users = None, []
-
-
 class StridedKeeper:
     """Logits on the CPU, one crop behind the other."""
 
@@ -122,16 +84,17 @@ class StridedKeeper:
         frames: Sequence[FrameWork],
         layout: Layout,
         dtype: torch.dtype,
-        buffer: LogitBuffer,
+        memory: KeptMemory,
         *,
         on_disk: bool,
     ) -> None:
         """Raises MemoryError when memory, DeviceMemoryError when the disk has no room for the logits."""
         self.frames = frames
         self._layout = layout
-        self._buffer = None if on_disk else buffer
+        self._memory = memory
         self._pixels = [sum(t.count * layout.pixels_a_crop(t) for t in frame.tilings) for frame in frames]
-        self._logits_LC = buffer.take(sum(self._pixels), layout.channels, dtype, on_disk=on_disk)
+        take = in_a_file if on_disk else memory.take
+        self._logits_LC = take(sum(self._pixels), layout.channels, dtype)
         self._filled = 0
 
     def place_for(self, batch: Batch, engine: Engine) -> torch.Tensor:
@@ -157,9 +120,8 @@ class StridedKeeper:
         size = {"height": frame.height, "width": frame.width}
         plan = plan_of(frame.tilings, **size, images=layout.images, logits_stride=layout.logits_stride)
         logits_LC = self._logits_LC[first : first + self._pixels[index]]
-        scores = StridedScores(logits_LC, plan, frame.grid_sizes, **size, cost=frame.cost)
-        if self._buffer is not None:
-            self._buffer.used_by(scores)
+        scores = StridedScores(logits_LC, plan, frame.grid_sizes, **size, cost=frame.cost, memory=self._memory)
+        self._memory.used_by(scores, logits_LC)
         return scores
 
     def _rest(self, shape: Sequence[int]) -> torch.Tensor:
@@ -203,26 +165,3 @@ class GridKeeper:
     def scores(self) -> list[DenseScores]:
         """One for each frame."""
         return list(self._scores)
-
-
-def _in_a_file(pixels: int, channels: int, dtype: torch.dtype) -> torch.Tensor:
-    """(pixels, channels) in a file without a name, which goes when nobody holds it. Raises DeviceMemoryError."""
-    folder = user_folder("cache")
-    needed = pixels * channels * dtype.itemsize
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        free = psutil.disk_usage(str(folder)).free
-        if needed < free * _MEMORY_SHARE:
-            with tempfile.TemporaryFile(dir=folder) as file:
-                file.truncate(needed)
-                mapped = np.memmap(file, np.uint8, "r+", shape=(needed,))
-                return torch.from_numpy(mapped).view(dtype).view(pixels, channels)
-    except OSError as error:
-        raise DeviceMemoryError(
-            f"scores need {needed / 1e9:.1f} GB; no temporary file: {error}", path=folder
-        ) from error
-    raise DeviceMemoryError(
-        f"scores need {needed / 1e9:.1f} GB: neither memory nor disk ({free / 1e9:.1f} GB) holds them; "
-        "try a smaller base size or fewer scales",
-        path=folder,
-    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import torch
 from mseg_studio.inference import kernels, label_kernels, measure_kernels
 from mseg_studio.inference.cost import Cost
 from mseg_studio.inference.dense import Groups, check_source, class_ids_of, part_ids, unsure_ignored
+from mseg_studio.inference.kept_memory import KeptMemory
 from mseg_studio.inference.plan import Plan, resized
 from mseg_studio.inference.row_threads import over_rows
 from mseg_studio.labels import compiled
@@ -50,6 +51,9 @@ class StridedScores:
     height: int
     width: int
     cost: Cost
+    memory: KeptMemory = field(default_factory=KeptMemory)
+    """Where more memory comes from."""
+    _asked: list[Projection] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.logits_LC.dtype not in (torch.float32, torch.bfloat16) or self.logits_LC.ndim != 2:
@@ -67,7 +71,10 @@ class StridedScores:
         groups = Groups.of(projection, self.num_channels)
         known = (self._targets(groups), self._winners[1], groups.merges)
         ids_HW = np.empty((self.height, self.width), np.uint16)
-        arrays = (_wide(part_ids(projection)), *known, self._logits, self._plan_with_kept, *groups.arrays)
+        # Who asks twice will ask again. Most frames are asked once: they are spared what is kept.
+        plan = self._plan_with_kept if self._asked else self.plan
+        self._asked.append(projection)
+        arrays = (_wide(part_ids(projection)), *known, self._logits, plan, *groups.arrays)
         over_rows(lambda start, stop: label_kernels.label_rows(ids_HW, *arrays, start, stop), self.height)
         return LabelMap(as_ids(ids_HW, projection.target), projection.target)
 
@@ -160,9 +167,15 @@ class StridedScores:
         wanted = np.flatnonzero(marks_G)[: _KEPT_BYTES // (4 * self.num_channels)]
         slots_G = np.full(len(marks_G), -1, np.int32)
         slots_G[wanted] = np.arange(len(wanted))
-        kept_SC = np.empty((len(wanted), self.num_channels), np.float32)
+        kept_SC = self._room_for(len(wanted)).numpy()
         self._over_grids(kernels.keep_rows, slots_G, kept_SC, self._logits, self.plan)
         return self.plan._replace(kept_slots=slots_G, kept_scores=kept_SC)
+
+    def _room_for(self, pixels: int) -> torch.Tensor:
+        """float32 (pixels, C) for as long as this lives."""
+        room_PC = self.memory.take(pixels, self.num_channels, torch.float32)
+        self.memory.used_by(self, room_PC)
+        return room_PC
 
     def _over_grids(self, kernel: Callable[..., None], *arrays: Any) -> None:
         """Call `kernel(*arrays, first column, end column, start row, stop row)` for the rows of every scale's grid."""
