@@ -43,6 +43,8 @@ class KeptMemory:
         Raises MemoryError when it does not fit beside what runs here.
         """
         needed = pixels * channels * dtype.itemsize
+        if needed == 0:
+            return torch.empty((pixels, channels), dtype=dtype)
         piece = min((p for p in self._pieces if p.is_free and len(p.bytes) >= needed), key=_size, default=None)
         if piece is None:
             self._make_room()

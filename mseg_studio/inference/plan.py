@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -37,6 +38,8 @@ class Plan(NamedTuple):
     column_mix: Floats
     row_place: Ints
     """(rows,) Add a column's number: the pixel among those of all grids."""
+    column_first: Ints
+    """(S + 1,) First column of every scale, and their number."""
     native_rows: Ints
     """(S, H, 2) Rows of the grids that a row of the image is mixed from."""
     native_row_mix: Floats
@@ -51,7 +54,8 @@ class Plan(NamedTuple):
     """What a thread may keep at once: half a megabyte, half of what a core has for itself nowadays."""
 
 
-def plan_of(tilings: Sequence[Tiling], *, height: int, width: int, images: int, logits_stride: int) -> Plan:
+@functools.lru_cache(maxsize=8)
+def plan_of(tilings: tuple[Tiling, ...], *, height: int, width: int, images: int, logits_stride: int) -> Plan:
     """The plan of an image (height, width) that is segmented at the grids of `tilings`, one each scale.
 
     Logits lie crop by crop in the order of the windows, scale by scale; a mirror image (`images` 2) behind its crop.
@@ -84,6 +88,7 @@ def plan_of(tilings: Sequence[Tiling], *, height: int, width: int, images: int, 
         first_logit += tiling.count * images * crop_logits
         first_pixel += tiling.height * tiling.width
     native = _native([(tiling.height, tiling.width) for tiling in tilings], height, width)
+    firsts = np.cumsum([0, *(tiling.width for tiling in tilings)], dtype=np.int32)
     ends = (np.array(row_ends, np.int32), np.array(column_ends, np.int32))
     return Plan(
         ends[0],
@@ -91,6 +96,7 @@ def plan_of(tilings: Sequence[Tiling], *, height: int, width: int, images: int, 
         ends[1],
         *_arrays(columns),
         np.array(places, np.int32),
+        firsts,
         *native,
         *_NOTHING_KEPT,
         _CACHE_FLOATS,

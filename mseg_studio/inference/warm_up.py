@@ -14,7 +14,7 @@ from mseg_studio.inference.tiling import Tiling
 def warm_up() -> None:
     """For both kinds of logits."""
     one = Tiling(1, 1, 1)
-    plan = plan_of([one], height=1, width=1, images=1, logits_stride=1)
+    plan = plan_of((one,), height=1, width=1, images=1, logits_stride=1)
     winners, shares = np.zeros(1, np.int32), np.zeros(1, np.float32)
     ids, groups = np.zeros((1, 1), np.uint16), (np.zeros(1, np.int32), np.array([0, 1], np.int32))
     for logits in (np.zeros((1, 1), np.float32), np.zeros((1, 1), np.uint16)):

@@ -51,7 +51,7 @@ def make_scores(
             logits = (base + torch.randn(shape, generator=generator)).to(dtype)
             accumulator.add(logits.float(), window)
             kept.append(logits.reshape(-1, classes))
-    plan = plan_of(tilings, height=height, width=width, images=images, logits_stride=STRIDE)
+    plan = plan_of(tuple(tilings), height=height, width=width, images=images, logits_stride=STRIDE)
     return StridedScores(torch.cat(kept), plan, grid_sizes, height, width, NO_COST), grids
 
 
