@@ -72,7 +72,7 @@ class AppSettings:
     precision: Literal["auto", "float32", "half", "int8"] = "auto"
     """Number format of the network in the window: auto, float32, half or int8."""
     threads: int = 0
-    """Threads of the inference process; 0 leaves one core for the window."""
+    """Threads of the inference process; 0 lets the program choose (`inference.openmp`)."""
     opacity: float = 0.5
     """Opacity of the label overlay, 0 to 1."""
     recent: tuple[str, ...] = ()

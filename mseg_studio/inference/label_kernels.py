@@ -20,45 +20,6 @@ _SURE = np.float32(0.5001)
 
 
 @compiled
-def _certain(
-    targets_G: _I32,
-    least_G: _F32,
-    merges: bool,
-    row_place: _I32,
-    rows: _I32,
-    row_mix: _F32,
-    columns: _I32,
-    column_mix: _F32,
-    y: int,
-    x: int,
-) -> Any:
-    """The class that certainly wins at pixel (y, x) of the image, or -1.
-
-    It wins at every grid pixel that this one is mixed from, or has more than half of the probability in the end.
-    Where classes are merged only the second counts: several small ones may beat the largest.
-    """
-    scales = rows.shape[0]
-    winner = targets_G[row_place[rows[scales - 1, y, 0]] + columns[scales - 1, x, 0]]
-    if winner < 0:
-        return winner
-    everywhere, least = not merges, np.float32(0.0)
-    for s in range(scales):
-        left, right, right_share = columns[s, x, 0], columns[s, x, 1], column_mix[s, x]
-        for side in range(2):
-            line = row_place[rows[s, y, side]]
-            share = row_mix[s, y] if side == 1 else np.float32(1.0) - row_mix[s, y]
-            if targets_G[line + left] == winner:
-                least += share * (np.float32(1.0) - right_share) * least_G[line + left]
-            else:
-                everywhere = False
-            if targets_G[line + right] == winner:
-                least += share * right_share * least_G[line + right]
-            else:
-                everywhere = False
-    return winner if everywhere or least > _SURE * np.float32(scales) else np.int32(-1)
-
-
-@compiled
 def _find_cells(
     cells_w: _I32, cell_least_w: _F32, targets_G: _I32, least_G: _F32, upper: int, lower: int, columns: int
 ) -> None:
@@ -90,11 +51,11 @@ def _certain_row(
 ) -> None:
     """The class that certainly wins at every pixel of row `y` of the image, or -1.
 
-    Several pixels lie in one cell of a grid: where all its corners say the same nothing is left to weigh. The cells of
-    all scales lie one behind the other and are kept while `held` (S, 2) says that they are of the same rows.
+    It wins in the cells of all scales that a pixel lies in, or has more than half of the probability by those where it
+    does. Where classes are merged only the second counts: several small ones may beat the largest. The cells of all
+    scales lie one behind the other and are kept while `held` (S, 2) says that they are of the same rows.
     """
-    row_place, rows, row_mix = plan.row_place, plan.native_rows, plan.native_row_mix
-    columns, column_mix, first = plan.native_columns, plan.native_column_mix, plan.column_first
+    row_place, rows, columns, first = plan.row_place, plan.native_rows, plan.native_columns, plan.column_first
     scales = rows.shape[0]
     for s in range(scales):
         if held[s, 0] != rows[s, y, 0] or held[s, 1] != rows[s, y, 1]:
@@ -112,7 +73,7 @@ def _certain_row(
             everywhere = everywhere and cells_w[cell] == winner
             least += cell_least_w[cell] if cells_w[cell] == winner else np.float32(0.0)
         if winner < 0 or not (everywhere or least > needed):
-            winner = _certain(targets_G, least_G, merges, row_place, rows, row_mix, columns, column_mix, y, x)
+            winner = np.int32(-1)
         certain_W[x] = winner
 
 

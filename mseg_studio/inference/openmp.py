@@ -11,6 +11,8 @@ import os
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
 """Sleep soon; GNU's OpenMP spins for some microseconds before, which keeps an idle machine as fast as it was."""
 
+_NICE = 5
+
 
 def wait_quietly() -> None:
     """Set what the person has not set. Call before the first import of torch; later it does nothing."""
@@ -26,5 +28,12 @@ def available_cores() -> int:
 
 
 def threads_beside_a_window() -> int:
-    """Threads of an inference process that leaves one core for the window."""
-    return max(1, available_cores() - 1)
+    """Threads of an inference process: one core is left for the window, unless that were half of the machine."""
+    cores = available_cores()
+    return cores if cores <= 2 else cores - 1
+
+
+def let_others_first() -> None:
+    """Run behind the window when both want a core (POSIX; elsewhere nothing changes)."""
+    if hasattr(os, "nice"):
+        os.nice(_NICE)

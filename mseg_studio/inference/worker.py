@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from mseg_studio.inference.openmp import threads_beside_a_window, wait_quietly
+from mseg_studio.inference.openmp import let_others_first, threads_beside_a_window, wait_quietly
 from mseg_studio.progress import Progress
 from mseg_studio.workers.child import Answer, Request, WorkerLink
 
@@ -19,10 +19,11 @@ _DEVICE_IS_DEAD = 4
 
 
 def main(link: WorkerLink) -> None:
-    """Entry point of the child. `link.arguments`: threads (0 leaves one core for the window)."""
+    """Entry point of the child. `link.arguments`: threads (0 means `threads_beside_a_window`)."""
     threads = int(link.arguments.get("threads", 0)) or threads_beside_a_window()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     wait_quietly()
+    let_others_first()
     import cv2
     import torch
 
