@@ -62,7 +62,10 @@ class InferenceClient:
     """
 
     def __init__(self, on_event: Callable[[InferenceEvent], None], *, threads: int = 0) -> None:
-        """`on_event` is called in the client's thread and must be short; `threads` 0 means `openmp.threads_beside_a_window`."""
+        """`on_event` is called in the client's thread and must be short.
+
+        `threads` 0 means `openmp.threads_beside_a_window`.
+        """
         self._on_event = on_event
         self._worker = WorkerClient(
             _MODULE,

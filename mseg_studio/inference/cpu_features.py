@@ -20,7 +20,7 @@ _NAMES = {
 @functools.cache
 def cpu_features() -> tuple[str, ...]:
     """Instruction sets of this CPU that matter here; empty where torch does not tell (before 2.9, or not x86)."""
-    told = getattr(torch.cpu, "get_capabilities", dict)()
+    told: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return tuple(name for key, name in _NAMES.items() if told.get(key))
 
 

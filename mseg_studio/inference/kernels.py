@@ -49,6 +49,10 @@ def _bits_as_float(_context: Any, bits: Any) -> Any:
     return types.float32(types.uint32), generate
 
 
+_as_float: Any = _bits_as_float
+"""For the type checker, which takes an intrinsic's first argument for one of the caller's."""
+
+
 def _value(_logit: Any) -> Any:
     """A logit as float32: the upper half of its bits is all that a bfloat16 is."""
     raise NotImplementedError("called from compiled code only")
@@ -56,13 +60,11 @@ def _value(_logit: Any) -> Any:
 
 @overload(_value, inline="always")
 def _value_overload(logit: Any) -> Any:
-    as_float: Any = _bits_as_float
-
     def as_it_is(logit: Any) -> Any:
         return logit
 
     def widened(logit: Any) -> Any:
-        return as_float(np.uint32(logit) << np.uint32(16))
+        return _as_float(np.uint32(logit) << np.uint32(16))
 
     return as_it_is if isinstance(logit, types.Float) else widened
 
@@ -112,7 +114,7 @@ def _exponentials(pixel_C: _F32, scale_C: _F32) -> Any:
         p = p * r + np.float32(4.1665795894e-2)
         p = p * r + np.float32(1.6666665459e-1)
         p = p * r + np.float32(5.0000001201e-1)
-        e = (p * r * r + r + np.float32(1.0)) * _bits_as_float(np.uint32((n + np.int32(127)) << np.int32(23)))
+        e = (p * r * r + r + np.float32(1.0)) * _as_float(np.uint32((n + np.int32(127)) << np.int32(23)))
         pixel_C[c] = e
         total += e
     return total

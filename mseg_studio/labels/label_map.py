@@ -61,5 +61,6 @@ class LabelMap:
     def _histogram(self) -> npt.NDArray[np.int64]:
         ids = self.ids_HW
         if ids.dtype == np.uint8 and 0 < ids.size <= _EXACT_COUNT:  # several times faster than numpy's
-            return cv2.calcHist([ids], [0], None, [256], [0, 256])[:, 0].astype(np.int64)
+            counts: npt.NDArray[np.int64] = cv2.calcHist([ids], [0], None, [256], [0, 256])[:, 0].astype(np.int64)
+            return counts
         return np.bincount(ids.ravel(), minlength=self.taxonomy.ignore_id + 1)
