@@ -45,7 +45,7 @@ class CompiledFile:
             self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
         self.bytes: npt.NDArray[np.uint8] = np.frombuffer(self._map, np.uint8, offset=_PAGE_BYTES)
         """The network as it was exported."""
-        if hashlib.sha256(memoryview(self.bytes)).hexdigest() != wanted:
+        if hashlib.sha256(self.bytes.data).hexdigest() != wanted:
             raise DamagedError("its SHA-256 is not the recorded one")
         self.drop_pages()
 
