@@ -25,7 +25,7 @@ from mseg_studio.labels.overlay import blend
 from mseg_studio.media.video_writer import VideoWriter
 
 MODEL, TARGET = "street-small", "cityscapes-19"
-HEIGHT, WIDTH, FRAMES, FPS = 1080, 1920, 120, 30
+HEIGHT, WIDTH, FRAMES, FPS = 1080, 1920, 90, 30
 _WARM_UP = 20
 _TIMEOUT_S = 120.0
 
