@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import weakref
 from dataclasses import dataclass, field
 
@@ -32,16 +33,21 @@ class _Piece:
 
 
 class KeptMemory:
-    """A few pieces of memory, each used again as soon as nobody holds scores in it. Not thread-safe."""
+    """A few pieces of memory, each used again as soon as nobody lives who uses it."""
 
     def __init__(self) -> None:
         self._pieces: list[_Piece] = []
+        self._lock = threading.Lock()
 
-    def take(self, pixels: int, channels: int, dtype: torch.dtype) -> torch.Tensor:
-        """(pixels, channels), not initialised; yours until somebody else takes it or `used_by` says whose it is.
+    def take(self, pixels: int, channels: int, dtype: torch.dtype, *, owner: object) -> torch.Tensor:
+        """(pixels, channels), not initialised, for as long as `owner` lives.
 
         Raises MemoryError when it does not fit beside what runs here.
         """
+        with self._lock:
+            return self._take(pixels, channels, dtype, owner)
+
+    def _take(self, pixels: int, channels: int, dtype: torch.dtype, owner: object) -> torch.Tensor:
         needed = pixels * channels * dtype.itemsize
         if needed == 0:
             return torch.empty((pixels, channels), dtype=dtype)
@@ -53,19 +59,21 @@ class KeptMemory:
                 raise MemoryError(f"out of memory: scores need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
             piece = _Piece(torch.from_numpy(np.empty(needed, np.uint8)))  # numpy asks for large pages, torch does not
             self._pieces.append(piece)
-        piece.users = []
+        piece.users = [weakref.ref(owner)]
         return piece.bytes[:needed].view(dtype).view(pixels, channels)
 
     def used_by(self, owner: object, part: torch.Tensor) -> None:
-        """As long as `owner` lives, the memory that `part` lies in is not given away again."""
-        for piece in self._pieces:
-            start = piece.bytes.data_ptr()
-            if start <= part.data_ptr() < start + max(1, len(piece.bytes)):
-                piece.users.append(weakref.ref(owner))
+        """As long as `owner` lives too, the memory that `part` lies in is not given away again."""
+        with self._lock:
+            for piece in self._pieces:
+                start = piece.bytes.data_ptr()
+                if start <= part.data_ptr() < start + len(piece.bytes):
+                    piece.users.append(weakref.ref(owner))
 
     def drop(self) -> None:
         """Forget all memory: it is freed when the last scores in it are."""
-        self._pieces = []
+        with self._lock:
+            self._pieces = []
 
     def _make_room(self) -> None:
         """Free pieces that are too small go, then the oldest: forgotten here, they live while their scores do."""

@@ -93,8 +93,8 @@ class StridedKeeper:
         self._layout = layout
         self._memory = memory
         self._pixels = [sum(t.count * layout.pixels_a_crop(t) for t in frame.tilings) for frame in frames]
-        take = in_a_file if on_disk else memory.take
-        self._logits_LC = take(sum(self._pixels), layout.channels, dtype)
+        shape = (sum(self._pixels), layout.channels)
+        self._logits_LC = in_a_file(*shape, dtype) if on_disk else memory.take(*shape, dtype, owner=self)
         self._filled = 0
 
     def place_for(self, batch: Batch, engine: Engine) -> torch.Tensor:
@@ -120,9 +120,7 @@ class StridedKeeper:
         size = {"height": frame.height, "width": frame.width}
         plan = plan_of(frame.tilings, **size, images=layout.images, logits_stride=layout.logits_stride)
         logits_LC = self._logits_LC[first : first + self._pixels[index]]
-        scores = StridedScores(logits_LC, plan, frame.grid_sizes, **size, cost=frame.cost, memory=self._memory)
-        self._memory.used_by(scores, logits_LC)
-        return scores
+        return StridedScores(logits_LC, plan, frame.grid_sizes, **size, cost=frame.cost, memory=self._memory)
 
     def _rest(self, shape: Sequence[int]) -> torch.Tensor:
         """The next kept logits as (N, h, w, C)."""

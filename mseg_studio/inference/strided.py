@@ -59,6 +59,7 @@ class StridedScores:
         if self.logits_LC.dtype not in (torch.float32, torch.bfloat16) or self.logits_LC.ndim != 2:
             came = f"{self.logits_LC.dtype} {tuple(self.logits_LC.shape)}"
             raise ValueError(f"logits are float32 or bfloat16 (pixels, C), got {came}")
+        self.memory.used_by(self, self.logits_LC)
 
     @property
     def num_channels(self) -> int:
@@ -167,15 +168,9 @@ class StridedScores:
         wanted = np.flatnonzero(marks_G)[: _KEPT_BYTES // (4 * self.num_channels)]
         slots_G = np.full(len(marks_G), -1, np.int32)
         slots_G[wanted] = np.arange(len(wanted))
-        kept_SC = self._room_for(len(wanted)).numpy()
+        kept_SC = self.memory.take(len(wanted), self.num_channels, torch.float32, owner=self).numpy()
         self._over_grids(kernels.keep_rows, slots_G, kept_SC, self._logits, self.plan)
         return self.plan._replace(kept_slots=slots_G, kept_scores=kept_SC)
-
-    def _room_for(self, pixels: int) -> torch.Tensor:
-        """float32 (pixels, C) for as long as this lives."""
-        room_PC = self.memory.take(pixels, self.num_channels, torch.float32)
-        self.memory.used_by(self, room_PC)
-        return room_PC
 
     def _over_grids(self, kernel: Callable[..., None], *arrays: Any) -> None:
         """Call `kernel(*arrays, first column, end column, start row, stop row)` for the rows of every scale's grid."""

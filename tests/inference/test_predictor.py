@@ -171,8 +171,10 @@ def test_memory_of_scores_that_nobody_holds_is_used_again():
     second = predictor.predict(make_pixels(seed=2))
     assert second.logits_LC.data_ptr() != kept.logits_LC.data_ptr()
     np.testing.assert_array_equal(kept.labels(identity(LETTERS)).ids_HW, before)
-    place = second.logits_LC.data_ptr()
+    place, other_size = second.logits_LC.data_ptr(), second.at_size(30, 40)
     del second
+    assert predictor.predict(make_pixels(seed=3)).logits_LC.data_ptr() != place, "the other size is read from it"
+    del other_size
     assert predictor.predict(make_pixels(seed=3)).logits_LC.data_ptr() == place
 
 
@@ -306,6 +308,22 @@ def test_release_device_leaves_a_predictor_that_works():
     predictor.release_device()
     gc.collect()
     np.testing.assert_array_equal(predictor.predict(make_pixels()).probe(20, 30), before)
+
+
+def test_a_taxonomy_asked_for_while_the_next_frame_runs_takes_other_memory():
+    predictor, projection = make_predictor(), make_projection(LETTERS, groups=4)
+    expected = [make_predictor().predict(make_pixels(seed=n)).labels(projection).ids_HW for n in (1, 2)]
+    first = predictor.predict(make_pixels(seed=1))
+    running = predictor.steps(make_pixels(seed=2))
+    next(running)
+    for _ in range(3):
+        np.testing.assert_array_equal(first.labels(projection).ids_HW, expected[0])
+    while True:
+        try:
+            next(running)
+        except StopIteration as end:
+            np.testing.assert_array_equal(end.value.labels(projection).ids_HW, expected[1])
+            return
 
 
 def test_a_network_with_another_number_of_classes_is_noticed():
