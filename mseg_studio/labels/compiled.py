@@ -110,6 +110,14 @@ def _confidence(best: float, mass: float, dropped: float, classes: int, exact: b
 
 
 @_compiled
+def _margin(best: float, second: float, mass: float, classes: int) -> Any:
+    """Lead of the winner as a share of the mass; 1 where a single class takes part and has any."""
+    if mass < NO_MASS:
+        return 0.0
+    return (best - second) / (best if classes == 1 and best > 0.0 else mass)
+
+
+@_compiled
 def read_pixels(
     labels_P: Ids,
     certified_P: npt.NDArray[np.bool_],
@@ -162,13 +170,12 @@ def read_pixels(
             labels_P[at] = class_ids_K[winner]
             sure = sure and (least_steps == 0 or classes == 1 or least >= asked + _RATIO_MARGIN)
         certified_P[at] = sure
-        if measure == 1:
-            measure_P[at] = np.uint16(steps)
-        elif measure == 2:
-            lead = 0.0 if mass < NO_MASS else (best - second) / (best if classes == 1 and best > 0.0 else mass)
-            measure_P[at] = np.uint16(min(1.0, lead) * MEASURE_STEPS + 0.5)
-        elif measure == 3:
-            value = _entropy(sums_K, touched_k, count, smallest, mass, dropped)
+        if measure > 0:
+            value = least
+            if measure == 2:
+                value = _margin(best, second, mass, classes)
+            elif measure == 3:
+                value = _entropy(sums_K, touched_k, count, smallest, mass, dropped)
             measure_P[at] = np.uint16(min(1.0, max(0.0, value)) * MEASURE_STEPS + 0.5)
         for n in range(count):
             sums_K[touched_k[n]] = 0.0
