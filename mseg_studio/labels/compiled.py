@@ -171,10 +171,8 @@ def read_pixels(
             sure = sure and (least_steps == 0 or classes == 1 or least >= asked + _RATIO_MARGIN)
         certified_P[at] = sure
         if measure > 0:
-            value = least
-            if measure == 2:
-                value = _margin(best, second, mass, classes)
-            elif measure == 3:
+            value = least if measure == 1 else _margin(best, second, mass, classes)
+            if measure == 3:
                 value = _entropy(sums_K, touched_k, count, smallest, mass, dropped)
             measure_P[at] = np.uint16(min(1.0, max(0.0, value)) * MEASURE_STEPS + 0.5)
         for n in range(count):
