@@ -19,6 +19,9 @@ import difflib
 from collections.abc import Iterable
 from os import PathLike, fspath
 
+_MOST_LISTED = 40
+"""Names in a message; more of them are no help on one line."""
+
 
 class MSegStudioError(Exception):
     """A failure with one line a person can act on: what file, what was expected, what came.
@@ -79,11 +82,13 @@ class RunFailed(MSegStudioError):  # noqa: N818 - the name of contracts and logs
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean a, b?` for the known names closest to `name`, or the list of all when none is close."""
+    """`; did you mean a, b?` for the known names closest to `name`; when none is close all of them, or their number."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if close:
         return f"; did you mean {', '.join(close)}?"
+    if len(names) > _MOST_LISTED:
+        return f"; none of {len(names)} known names resembles it"
     return f"; known: {', '.join(names)}" if names else ""
 
 

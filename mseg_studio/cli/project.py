@@ -170,11 +170,11 @@ def _project(
         yield clock.at(number + 1)
     share = float(np.mean(shares)) if shares else 0.0
     sidecars.write_sidecar(paths.sidecar, _sidecar(store, path, task, size=size, pixels=pixels, share=share))
-    shown = paths.base if is_video else paths.file(exporter(task.names[0]).suffix)
+    written = [paths.base] if is_video else [paths.file(exporter(name).suffix) for name in task.names]
     yield {
         "input": str(path),
         "status": "done",
-        "outputs": [str(shown), str(paths.sidecar)],
+        "outputs": [str(path) for path in (*written, paths.sidecar)],
         "frames": len(store),
         "certified_share": round(share, 6),
         **task.facts,
@@ -234,7 +234,7 @@ def _tell(done: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(done)
     else:
-        print(done["outputs"][0], flush=True)
+        print("\n".join(done["outputs"][:-1]), flush=True)
 
 
 COMMAND = Command(

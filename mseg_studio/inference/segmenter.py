@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +83,7 @@ class Segmenter:
         image: str | PathLike[str] | npt.NDArray[np.uint8] | Frame,
         taxonomy: str = "universal",
         *,
-        only: Iterable[str | int] = (),
+        only: Iterable[str | SupportsIndex] = (),
         min_confidence: float = 0.0,
     ) -> Segmentation:
         """Segment a picture: a path, or RGB uint8 (H, W, 3).
@@ -151,7 +151,9 @@ class Segmentation:
             model_sha256=self.facts["model"]["sha256"],
         )
 
-    def project(self, taxonomy: str, *, only: Iterable[str | int] = (), min_confidence: float = 0.0) -> Segmentation:
+    def project(
+        self, taxonomy: str, *, only: Iterable[str | SupportsIndex] = (), min_confidence: float = 0.0
+    ) -> Segmentation:
         """The same picture in another taxonomy, of other classes or surer, without the network.
 
         Arguments are those of `Segmenter.segment`, not of this segmentation. Raises TaxonomyError, ConfigError.
@@ -200,7 +202,7 @@ class Segmentation:
         return sidecar.SourceStamp("") if self.frame.ref is None else sidecar.SourceStamp.of(self.frame.ref.path)
 
 
-def _readout(projection: Projection, only: Iterable[str | int], min_confidence: float) -> Readout:
+def _readout(projection: Projection, only: Iterable[str | SupportsIndex], min_confidence: float) -> Readout:
     words = (only,) if isinstance(only, str) else only
     return Readout(class_ids(projection.target, words), min_confidence)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Iterable, Sequence
+from typing import SupportsIndex
 
 from rapidfuzz import fuzz
 
@@ -36,19 +38,21 @@ def search(taxonomy: Taxonomy, query: str, limit: int = 20) -> list[ClassInfo]:
     return found[:limit]
 
 
-def class_ids(taxonomy: Taxonomy, words: Iterable[str | int]) -> tuple[int, ...]:
+def class_ids(taxonomy: Taxonomy, words: Iterable[str | SupportsIndex]) -> tuple[int, ...]:
     """Ids of classes given by id, name or alias; case, underscores and spaces do not matter.
 
-    Raises TaxonomyError, with the nearest names, for a word that is none of them or several classes' name.
+    Raises TaxonomyError, with the nearest names, for a word that is none of them or several classes' name, TypeError
+    for what is neither text nor a whole number.
     """
     return tuple(_class_id(taxonomy, word) for word in words)
 
 
-def _class_id(taxonomy: Taxonomy, word: str | int) -> int:
-    if isinstance(word, int) or word.isdecimal():
-        if taxonomy.get(int(word)) is None:
-            raise TaxonomyError(f"taxonomy '{taxonomy.name}' has no class with id {word}")
-        return int(word)
+def _class_id(taxonomy: Taxonomy, word: str | SupportsIndex) -> int:
+    if not isinstance(word, str) or word.isdecimal():
+        class_id = int(word) if isinstance(word, str) else operator.index(word)
+        if taxonomy.get(class_id) is None:
+            raise TaxonomyError(f"taxonomy '{taxonomy.name}' has no class with id {class_id}")
+        return class_id
     wanted = _plain(word)
     # A name goes before other classes' aliases.
     for names_of in (lambda info: (info.name,), lambda info: info.aliases):

@@ -97,6 +97,7 @@ def test_the_same_of_kept_scores_without_the_network(store, tmp_path, capsys, mo
     assert main([*arguments, "--only", "Road,Building", "--min-confidence", "0.6"]) == 0
     done = told(capsys)[0]
     assert done["readout"]["min_confidence"] == 0.6
+    assert {Path(path) for path in done["outputs"]} == set(out.iterdir())
     sidecar = json.loads((out / "photo.json").read_text())
     assert sidecar["readout"] == done["readout"]
     assert sidecar["certified_share"] == pytest.approx(done["certified_share"], abs=1e-5)

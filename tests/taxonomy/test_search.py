@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,6 +121,19 @@ def test_words_that_mean_no_class_or_several() -> None:
         ("cra", r"taxonomy 'small' has no class 'cra'; did you mean car"),
         ("2", r"taxonomy 'small' has no class with id 2"),
         (-1, r"no class with id -1"),
+        (np.int64(2), r"no class with id 2$"),
     ):
         with pytest.raises(TaxonomyError, match=message):
             class_ids(small, [word])
+
+
+def test_ids_may_come_from_a_label_map() -> None:
+    ids_HW = np.array([[98, 142]], np.uint8)
+    assert class_ids(UNIVERSAL, np.unique(ids_HW)) == (98, 142)
+    with pytest.raises(TypeError, match="integer"):
+        class_ids(UNIVERSAL, [1.0])  # type: ignore[list-item]
+
+
+def test_a_word_like_no_class_does_not_bring_all_of_them() -> None:
+    with pytest.raises(TaxonomyError, match=r"no class 'xqzw'; none of \d{3} known names resembles it$"):
+        class_ids(UNIVERSAL, ["xqzw"])
