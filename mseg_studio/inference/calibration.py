@@ -16,6 +16,7 @@ import importlib.util
 import io
 import logging
 import shutil
+import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +83,15 @@ def read_record(source: NetworkSource) -> CalibrationRecord:
     advice = f"`mseg-studio models calibrate {source.name or 'MODEL'} IMAGES` makes it"
     if not source.weights_sha256 or not path.is_file():
         raise ConfigError(f"model {source.name} is not calibrated for int8; {advice}")
-    raw = read_yaml(path)
-    fields = {field.name for field in dataclasses.fields(CalibrationRecord)}
-    if not isinstance(raw, dict) or raw.get("format") != _FORMAT or not fields <= set(raw):
+    try:
+        raw = read_yaml(path)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {advice} again") from error
+    kinds = typing.get_type_hints(CalibrationRecord)
+    fits = isinstance(raw, dict) and all(isinstance(raw.get(name), kind) for name, kind in kinds.items())
+    if not fits or raw.get("format") != _FORMAT:
         raise ConfigError(f"is no record of a calibration that this version reads; {advice} again", path=path)
-    return CalibrationRecord(**{name: raw[name] for name in fields})
+    return CalibrationRecord(**{name: raw[name] for name in kinds})
 
 
 def read_calibrated(source: NetworkSource) -> tuple[Any, CalibrationRecord]:

@@ -81,7 +81,11 @@ def test_without_nncf_the_extra_is_named(images, monkeypatch):
         calibrate(SOURCE, RECIPE, images)
 
 
-@pytest.mark.parametrize("content", ["format: 2\n", "[]\n", "format: 1\nimages: 3\n"])
+NUMBERS = "format: 1\nimages: 3\ncrops: 6\nheld_out: 1\nagreement: 0.9\n"
+OF_ANOTHER_KIND = NUMBERS + "date: '1'\nopenvino: '1'\nnncf: '1'\nxml_sha256: [1]\nbin_sha256: '1'\n"
+
+
+@pytest.mark.parametrize("content", ["format: 2\n", "[]\n", "format: 1\nimages: 3\n", "{{{\n", OF_ANOTHER_KIND])
 def test_a_record_of_another_kind_is_told(content):
     folder = calibration_folder(SOURCE)
     folder.mkdir(parents=True)
