@@ -25,7 +25,9 @@ _SCORE_BYTES = {"half": 2, "int8": 2}
 """Kept logits are bfloat16 where the network computes in no more."""
 _GPU_IMAGES = 16
 _DECIDED_BYTES = 12
-"""A pixel of the image: itself, what is scaled, and its label."""
+"""A pixel of the image: itself and its label, with copies."""
+_SCALED_BYTES = 24
+"""A pixel of the scaled image that crops are cut from: three float32 as read, and again channel by channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +62,16 @@ def peak_bytes(recipe: Recipe, size: tuple[int, int], *, card: ModelCard, setup:
     """
     network = _NETWORKS.get(card.network, _UNKNOWN)
     copies, share = _ENGINES.get((setup.engine, setup.precision), (2.0, 1.0))
-    crop_pixels = max(_crop_pixels(recipe, grid) for grid in grid_sizes(recipe, *size))
-    pixels = size[0] * size[1]
+    grids = grid_sizes(recipe, *size)
+    crop_pixels = max(_crop_pixels(recipe, grid) for grid in grids)
+    image = _DECIDED_BYTES * size[0] * size[1] + _SCALED_BYTES * max(height * width for height, width in grids)
     if setup.device != "cpu":
         at_once = min(_GPU_IMAGES, count(recipe, *size).passes) * crop_pixels
-        grids = sum(height * width for height, width in grid_sizes(recipe, *size)) * card.num_classes * 4
-        return round(network.weights + network.activations * at_once / 2 + grids + _DECIDED_BYTES * pixels)
+        sums = sum(height * width for height, width in grids) * card.num_classes * 4
+        return round(network.weights + network.activations * at_once / 2 + sums + image)
     at_once = (2 if recipe.flip else 1) * crop_pixels
     engine = copies * network.weights + share * network.activations * at_once
-    return round(_PROCESS + engine + kept_bytes(recipe, size, card=card, setup=setup) + _DECIDED_BYTES * pixels)
+    return round(_PROCESS + engine + kept_bytes(recipe, size, card=card, setup=setup) + image)
 
 
 def kept_bytes(recipe: Recipe, size: tuple[int, int], *, card: ModelCard, setup: Setup) -> int:

@@ -107,7 +107,8 @@ def test_real_runs_are_learned_and_their_answers_tell_what_they_ran_on(pace):
 def test_memory_grows_with_kept_scores_and_passes(pace):
     single, paper = predict(preset("balanced"), pace, card=LARGE), predict(preset("paper"), pace, card=LARGE)
     kept = 20 * 2 * 119**2 * 194 * 4
-    assert paper.memory_bytes - single.memory_bytes == pytest.approx(kept, rel=0.02)
+    scaled = (1.75**2 - 1) * 360 * 640 * 24
+    assert paper.memory_bytes - single.memory_bytes == pytest.approx(kept + scaled, rel=0.02)
     half = predict(dataclasses.replace(preset("paper"), precision="half"), pace, card=LARGE)
     assert half.memory_bytes < paper.memory_bytes - 0.9 * kept / 2
     fast = predict(preset("fast"), pace, card=LARGE)

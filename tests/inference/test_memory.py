@@ -11,7 +11,7 @@ import pytest
 
 from mseg_studio.inference.memory import peak_bytes
 from mseg_studio.inference.pace import Setup
-from mseg_studio.inference.recipe import from_dict
+from mseg_studio.inference.recipe import from_dict, preset
 from mseg_studio.networks.catalog import find_model
 
 HD = (1080, 1920)
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 torch.set_num_threads(1)
 from mseg_studio.inference.loaded_model import load_model
-from mseg_studio.inference.recipe import from_dict
+from mseg_studio.inference.recipe import from_dict, preset
 from mseg_studio.taxonomy.catalog import default_catalog
 recipe = from_dict(json.loads(sys.argv[1]))
 predictor = load_model("street-small").predictor(recipe)
@@ -66,3 +66,12 @@ def test_predicted_memory_is_within_a_third_of_a_real_peak(recipe, home):
     sized = from_dict(recipe).resolved(base_size=card.base_size, crop_px=card.crop_px, precision="auto")
     setup = Setup(card.name, engine, precision, "cpu", 1)
     assert peak_bytes(sized, HD, card=card, setup=setup) == pytest.approx(measured, rel=0.3)
+
+
+def test_a_line_of_pixels_that_becomes_a_large_picture_is_counted_at_that_size():
+    card = find_model("street-small").card
+    sized = preset("balanced").resolved(base_size=card.base_size, crop_px=card.crop_px, precision="auto")
+    setup = Setup(card.name, "openvino", "half", "cpu", 2)
+    measured = 3_753_108 * 1024  # the peak of a process of its own
+    predicted = peak_bytes(sized, (300, 1), card=card, setup=setup)
+    assert measured < predicted < 1.3 * measured
