@@ -308,6 +308,7 @@ def _is_done(job: Job, paths: OutputPaths, names: Sequence[str], stamp: SourceSt
         recipe_hash=str(job.facts["recipe_hash"]),
         model_sha256=str(job.facts["model"]["sha256"]),
         readout=job.facts.get("readout"),
+        calibration=str(job.facts.get("calibration", "")),
         wanted=names,
     )
 

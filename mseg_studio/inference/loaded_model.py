@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mseg_studio.errors import CheckpointError, ConfigError
+from mseg_studio.inference.calibration import read_record
 from mseg_studio.inference.devices import resolve_device, resolve_precision
 from mseg_studio.inference.engine import NetworkSource
 from mseg_studio.inference.engine_choice import resolve_engine
@@ -44,6 +45,7 @@ class LoadedModel:
     def facts(self, predictor: Predictor) -> dict[str, Any]:
         """What the sidecar tells about a result of `predictor`; see `LabelsReady.sidecar`."""
         card = self.installed.card
+        calibration = {"calibration": read_record(self.source).id} if predictor.recipe.precision == "int8" else {}
         return {
             "model": {"name": card.name, "network": card.network, "sha256": card.weights_sha256},
             "recipe": predictor.recipe.as_dict(),
@@ -53,6 +55,7 @@ class LoadedModel:
             "device": predictor.device,
             "certified_share": 1.0,
             "mapping": "projected",
+            **calibration,
         }
 
 

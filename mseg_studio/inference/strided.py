@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +54,8 @@ class StridedScores:
     cost: Cost
     memory: KeptMemory = field(default_factory=KeptMemory)
     """Where more memory comes from."""
-    _asked: list[Projection] = field(default_factory=list, init=False, repr=False)
+    _asked: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
+    """Set by the first question for labels."""
 
     def __post_init__(self) -> None:
         if self.logits_LC.dtype not in (torch.float32, torch.bfloat16) or self.logits_LC.ndim != 2:
@@ -73,8 +75,8 @@ class StridedScores:
         known = (self._targets(groups), self._winners[1], groups.merges)
         ids_HW = np.empty((self.height, self.width), np.uint16)
         # Who asks twice will ask again. Most frames are asked once: they are spared what is kept.
-        plan = self._plan_with_kept if self._asked else self.plan
-        self._asked.append(projection)
+        plan = self._plan_with_kept if self._asked.is_set() else self.plan
+        self._asked.set()
         arrays = (_wide(part_ids(projection)), *known, self._logits, plan, *groups.arrays)
         over_rows(lambda start, stop: label_kernels.label_rows(ids_HW, *arrays, start, stop), self.height)
         return LabelMap(as_ids(ids_HW, projection.target), projection.target)

@@ -122,6 +122,7 @@ def write_outputs(
         recipe_hash=sidecar.recipe_hash,
         model_sha256=sidecar.model.sha256,
         readout=sidecar.readout,
+        calibration=sidecar.calibration,
     )
     with export_errors(paths.base.parent):
         paths.base.parent.mkdir(parents=True, exist_ok=True)

@@ -88,6 +88,8 @@ class Sidecar:
     """What a person should know about the source: it is damaged, frames are missing."""
     readout: Mapping[str, Any] = field(default_factory=dict)
     """What made the labels others than the plain ones; see `Readout.facts`. Empty for plain labels."""
+    calibration: str = ""
+    """Which calibration the numbers of int8 come from; empty in other precisions."""
     program_version: str = field(default=__version__)
 
     def as_dict(self) -> dict[str, Any]:
@@ -119,6 +121,8 @@ class Sidecar:
             values["timestamps_s"] = list(self.timestamps_s)
         if self.readout:
             values["readout"] = dict(self.readout)
+        if self.calibration:
+            values["calibration"] = self.calibration
         if self.notes:
             values["notes"] = list(self.notes)
         return values
@@ -175,6 +179,7 @@ def build(
         timestamps_s=None if timestamps_s is None else tuple(float(t) for t in timestamps_s),
         notes=tuple(notes),
         readout=dict(known.get("readout", {})),
+        calibration=str(known.get("calibration", "")),
     )
 
 
@@ -208,6 +213,7 @@ def parse(values: Any, path: Path) -> Sidecar:
             timestamps_s=None if times is None else tuple(float(t) for t in times),
             notes=tuple(str(note) for note in values.get("notes", ())),
             readout=dict(values.get("readout", {})),
+            calibration=str(values.get("calibration", "")),
             program_version=str(values["program_version"]),
         )
     except KeyError as error:
@@ -248,11 +254,12 @@ def finished(
     recipe_hash: str,
     model_sha256: str,
     readout: Mapping[str, Any] | None = None,
+    calibration: str = "",
 ) -> Sidecar | None:
     """The sidecar at `path` when it was made from this source, by this recipe and model, in this taxonomy; else None.
 
-    `readout` is as in `Sidecar`: labels of other classes, say, are other labels. A sidecar that is missing, broken or
-    of a newer format is none: the output is made again.
+    `readout` and `calibration` are as in `Sidecar`: labels of other classes, say, are other labels. A sidecar that is
+    missing, broken or of a newer format is none: the output is made again.
     """
     try:
         found = read_sidecar(path)
@@ -264,6 +271,7 @@ def finished(
         and found.recipe_hash == recipe_hash
         and found.model.sha256 == model_sha256
         and found.readout == (readout or {})
+        and found.calibration == calibration
     )
     return found if same else None
 
@@ -277,6 +285,7 @@ def is_done(
     recipe_hash: str,
     model_sha256: str,
     readout: Mapping[str, Any] | None = None,
+    calibration: str = "",
     wanted: Collection[str] = ("ids",),
 ) -> bool:
     """Whether every output in `wanted` was written with these (see `finished`), and is there.
@@ -284,7 +293,13 @@ def is_done(
     `files` gives the path of each output; for the ids of a video that is a folder with one file a frame.
     """
     found = finished(
-        path, source=source, taxonomy=taxonomy, recipe_hash=recipe_hash, model_sha256=model_sha256, readout=readout
+        path,
+        source=source,
+        taxonomy=taxonomy,
+        recipe_hash=recipe_hash,
+        model_sha256=model_sha256,
+        readout=readout,
+        calibration=calibration,
     )
     if found is None or not set(wanted) <= set(found.outputs):
         return False

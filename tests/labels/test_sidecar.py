@@ -163,6 +163,18 @@ def test_not_done_under_another_readout(tmp_path: Path) -> None:
     assert not done(readout=READOUT | {"min_confidence": 0.6})
 
 
+def test_not_done_under_another_calibration(tmp_path: Path) -> None:
+    done = Done(tmp_path)
+    assert not done(calibration="b")
+    small = sc.build(make_labels(make_taxonomy(), 4, 6), KNOWN | {"calibration": "b"}, source=SourceStamp("a.jpg"))
+    assert sc.parse(json.loads(json.dumps(small.as_dict())), done.json) == small
+    written = dataclasses.replace(small, source=SourceStamp.of(done.image), outputs=("ids",))
+    sc.write_sidecar(done.json, written)
+    assert done(calibration="b")
+    assert not done(calibration="c")
+    assert not done()
+
+
 def test_plain_labels_have_no_readout_as_in_sidecars_written_before(tmp_path: Path) -> None:
     values = make_sidecar(SourceStamp("a.jpg")).as_dict()
     assert "readout" not in values
