@@ -262,3 +262,19 @@ def sum_groups(sums_K: _F32, scores_C: _F32, members: _I32, ends: _I32) -> None:
         for m in range(ends[k], ends[k + 1]):
             total += scores_C[members[m]]
         sums_K[k] = total
+
+
+@compiled
+def kept_target_rows(
+    targets_G: _I32, places: _I32, kept_SC: _F32, members: _I32, ends: _I32, start: int, stop: int
+) -> None:
+    """The best group at the grid pixels `places[start:stop]`, whose probabilities are the same rows of `kept_SC`."""
+    grouped = ends.shape[0] > 1
+    sums_K = np.zeros(ends.shape[0] - 1 if grouped else kept_SC.shape[1], np.float32)
+    bits_K = sums_K.view(np.int32)
+    for n in range(start, stop):
+        if grouped:
+            sum_groups(sums_K, kept_SC[n], members, ends)
+        else:
+            sums_K[:] = kept_SC[n]
+        targets_G[places[n]] = first(bits_K, largest(bits_K))

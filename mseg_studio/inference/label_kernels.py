@@ -15,7 +15,7 @@ _F32 = npt.NDArray[np.float32]
 _I32 = npt.NDArray[np.int32]
 _U16 = npt.NDArray[np.uint16]
 
-_SURE = np.float32(0.5001)
+SURE = np.float32(0.5001)
 """Half of the probability and some rounding."""
 
 
@@ -64,7 +64,7 @@ def _certain_row(
             part = slice(first[s], first[s + 1])
             width = first[s + 1] - first[s]
             _find_cells(cells_w[part], cell_least_w[part], targets_G, least_G, upper, lower, width)
-    needed = _SURE * np.float32(scales)
+    needed = SURE * np.float32(scales)
     for x in range(certain_W.shape[0]):
         winner = cells_w[columns[scales - 1, x, 0]]
         everywhere, least = not merges, np.float32(0.0)
@@ -143,7 +143,7 @@ def label_rows(
     """The most probable of K classes for rows start:stop of the image.
 
     `targets_G` is the class of the channel that is known to win at a grid pixel, -1 where none is, and `least_G` the
-    least probability of that channel; `merges` says whether any class has several channels. Groups as in
+    least probability of that class; `merges` says whether several channels together may beat it. Groups as in
     `kernels.sum_groups`, none when `ends` holds one number. Between equal values the smaller class wins; class k is
     written as `class_ids[k]`.
     """

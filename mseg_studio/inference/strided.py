@@ -33,6 +33,7 @@ from mseg_studio.taxonomy.projection import Projection
 
 _Winners = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 _KEPT_BYTES = 1 << 28
+_MUCH = 0.02
 _KINDS: dict[Measure, int] = {
     "confidence": measure_kernels.CONFIDENCE,
     "margin": measure_kernels.MARGIN,
@@ -72,11 +73,15 @@ class StridedScores:
         """See `DenseScores.labels`."""
         check_source(projection.source, self.num_channels)
         groups = Groups.of(projection, self.num_channels)
-        known = (self._targets(groups), self._winners[1], groups.merges)
-        ids_HW = np.empty((self.height, self.width), np.uint16)
+        least_G = self._winners[1]
         # Who asks twice will ask again. Most frames are asked once: they are spared what is kept.
-        plan = self._plan_with_kept if self._asked.is_set() else self.plan
+        if self._asked.is_set():
+            plan = self._plan_with_all if self._misses_much(groups) else self._plan_with_kept
+            known = (self._targets_with_kept(groups, plan), least_G, False)
+        else:
+            plan, known = self.plan, (self._targets(groups), least_G, groups.merges)
         self._asked.set()
+        ids_HW = np.empty((self.height, self.width), np.uint16)
         arrays = (_wide(part_ids(projection)), *known, self._logits, plan, *groups.arrays)
         over_rows(lambda start, stop: label_kernels.label_rows(ids_HW, *arrays, start, stop), self.height)
         return LabelMap(as_ids(ids_HW, projection.target), projection.target)
@@ -167,8 +172,21 @@ class StridedScores:
         marks_G = np.zeros(len(targets_G), np.uint8)
         work = functools.partial(label_kernels.mark_open_rows, marks_G, targets_G, least_G, self.plan)
         over_rows(work, self.height)
-        wanted = np.flatnonzero(marks_G)[: _KEPT_BYTES // (4 * self.num_channels)]
-        slots_G = np.full(len(marks_G), -1, np.int32)
+        return self._keep(np.flatnonzero(marks_G)[: self._room_for_kept])
+
+    @functools.cached_property
+    def _plan_with_all(self) -> Plan:
+        """The plan with the probabilities of every grid pixel, if there is room for them."""
+        pixels = sum(height * width for height, width in self.grid_sizes)
+        return self._keep(np.arange(pixels)) if pixels <= self._room_for_kept else self._plan_with_kept
+
+    @property
+    def _room_for_kept(self) -> int:
+        return _KEPT_BYTES // (4 * self.num_channels)
+
+    def _keep(self, wanted: npt.NDArray[np.intp]) -> Plan:
+        """The plan with the probabilities of the grid pixels `wanted`, increasing numbers."""
+        slots_G = np.full(len(self._winners[0]), -1, np.int32)
         slots_G[wanted] = np.arange(len(wanted))
         kept_SC = self.memory.take(len(wanted), self.num_channels, torch.float32, owner=self).numpy()
         self._over_grids(kernels.keep_rows, slots_G, kept_SC, self._logits, self.plan)
@@ -192,6 +210,27 @@ class StridedScores:
             return channels_G
         targets_G = groups.lookup(self.num_channels)[channels_G]
         targets_G[channels_G < 0] = -1
+        return targets_G
+
+    def _misses_much(self, groups: Groups) -> bool:
+        """Whether a good part of the winners belongs to no class that takes part: what remains must be computed."""
+        lost = groups.lookup(self.num_channels) < 0
+        channels_G = self._winners[0]
+        return (
+            float(lost[channels_G[channels_G >= 0]].mean()) > _MUCH if lost.any() and (channels_G >= 0).any() else False
+        )
+
+    def _targets_with_kept(self, groups: Groups, plan: Plan) -> npt.NDArray[np.int32]:
+        """The output channel that wins at every grid pixel, merged ones too; -1 where that is not known.
+
+        Where probabilities are kept it is computed. So only pixels between different winners are left to be mixed.
+        """
+        least_G, targets_G = self._winners[1], self._targets(groups).copy()
+        if groups.merges:
+            targets_G[least_G <= label_kernels.SURE] = -1
+        places = np.flatnonzero(plan.kept_slots >= 0).astype(np.int32)
+        arrays = (targets_G, places, plan.kept_scores, *groups.arrays)
+        over_rows(lambda start, stop: kernels.kept_target_rows(*arrays, start, stop), len(places))
         return targets_G
 
 

@@ -221,8 +221,9 @@ def test_threads_and_bands_do_not_change_the_answer(monkeypatch):
 def test_what_is_kept_for_the_next_taxonomy_does_not_change_the_answer(monkeypatch, kept_bytes):
     monkeypatch.setattr(strided, "_KEPT_BYTES", kept_bytes)
     kept, grids = make_scores([Tiling(30, 44, 17), Tiling(45, 66, 17)], 60, 88, spread=1)
-    for groups in (12, 4, 2):
-        projection = make_projection(make_taxonomy(num_classes=12), groups=groups)
+    everything = identity(make_taxonomy(num_classes=12))
+    projections = [make_projection(make_taxonomy(num_classes=12), groups=groups) for groups in (12, 4, 2)]
+    for projection in (everything, *projections, everything.only([1, 5, 7]), projections[1].only([0, 2])):
         is_argmax(kept.labels(projection).ids_HW, grids, projection)
     assert len(kept._plan_with_kept.kept_scores) <= kept_bytes // 48
     if kept_bytes > 1 << 20:
