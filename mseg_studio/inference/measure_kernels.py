@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mseg_studio.inference.kernels import Logits, compiled, first, largest
 from mseg_studio.inference.line_kernels import columns_at_once, mix_lines, native_pixel, new_lines, padded
 from mseg_studio.inference.plan import Plan
-from mseg_studio.labels.readout import NO_MASS
+from mseg_studio.labels.readout import MEASURE_STEPS, NO_MASS
 
 _F32 = npt.NDArray[np.float32]
 _I32 = npt.NDArray[np.int32]
@@ -18,7 +18,7 @@ _U16 = npt.NDArray[np.uint16]
 
 CONFIDENCE, MARGIN, ENTROPY = 1, 2, 3
 _NOTHING = np.float32(NO_MASS)
-_FULL_SCALE = np.float32(65535.0)
+_FULL_SCALE = np.float32(MEASURE_STEPS)
 _FLOAT16_NOTHING = np.float32(2.0**-25)
 _LN_2 = np.float32(0.6931471805599453)
 

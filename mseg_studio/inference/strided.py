@@ -34,6 +34,7 @@ from mseg_studio.taxonomy.projection import Projection
 _Winners = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 _KEPT_BYTES = 1 << 28
 _MUCH = 0.02
+"""Share of the grid pixels that is worth keeping all of them."""
 _KINDS: dict[Measure, int] = {
     "confidence": measure_kernels.CONFIDENCE,
     "margin": measure_kernels.MARGIN,
@@ -73,15 +74,14 @@ class StridedScores:
         """See `DenseScores.labels`."""
         check_source(projection.source, self.num_channels)
         groups = Groups.of(projection, self.num_channels)
-        least_G = self._winners[1]
+        plan, targets_G, merges = self.plan, self._targets(groups), groups.merges
         # Who asks twice will ask again. Most frames are asked once: they are spared what is kept.
         if self._asked.is_set():
-            plan = self._plan_with_all if self._misses_much(groups) else self._plan_with_kept
-            known = (self._targets_with_kept(groups, plan), least_G, False)
-        else:
-            plan, known = self.plan, (self._targets(groups), least_G, groups.merges)
+            plan = self._plan_with_all if self._misses_much(targets_G) else self._plan_with_kept
+            targets_G, merges = self._targets_with_kept(targets_G, groups, plan), False
         self._asked.set()
         ids_HW = np.empty((self.height, self.width), np.uint16)
+        known = (targets_G, self._winners[1], merges)
         arrays = (_wide(part_ids(projection)), *known, self._logits, plan, *groups.arrays)
         over_rows(lambda start, stop: label_kernels.label_rows(ids_HW, *arrays, start, stop), self.height)
         return LabelMap(as_ids(ids_HW, projection.target), projection.target)
@@ -177,7 +177,7 @@ class StridedScores:
     @functools.cached_property
     def _plan_with_all(self) -> Plan:
         """The plan with the probabilities of every grid pixel, if there is room for them."""
-        pixels = sum(height * width for height, width in self.grid_sizes)
+        pixels = len(self._winners[0])
         return self._keep(np.arange(pixels)) if pixels <= self._room_for_kept else self._plan_with_kept
 
     @property
@@ -212,20 +212,17 @@ class StridedScores:
         targets_G[channels_G < 0] = -1
         return targets_G
 
-    def _misses_much(self, groups: Groups) -> bool:
+    def _misses_much(self, targets_G: npt.NDArray[np.int32]) -> bool:
         """Whether a good part of the winners belongs to no class that takes part: what remains must be computed."""
-        lost = groups.lookup(self.num_channels) < 0
-        channels_G = self._winners[0]
-        return (
-            float(lost[channels_G[channels_G >= 0]].mean()) > _MUCH if lost.any() and (channels_G >= 0).any() else False
-        )
+        won = self._winners[0] >= 0
+        return bool(np.count_nonzero(targets_G[won] < 0) > _MUCH * np.count_nonzero(won))
 
-    def _targets_with_kept(self, groups: Groups, plan: Plan) -> npt.NDArray[np.int32]:
+    def _targets_with_kept(self, known_G: npt.NDArray[np.int32], groups: Groups, plan: Plan) -> npt.NDArray[np.int32]:
         """The output channel that wins at every grid pixel, merged ones too; -1 where that is not known.
 
         Where probabilities are kept it is computed. So only pixels between different winners are left to be mixed.
         """
-        least_G, targets_G = self._winners[1], self._targets(groups).copy()
+        least_G, targets_G = self._winners[1], known_G.copy()
         if groups.merges:
             targets_G[least_G <= label_kernels.SURE] = -1
         places = np.flatnonzero(plan.kept_slots >= 0).astype(np.int32)

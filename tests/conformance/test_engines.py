@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator
-from functools import lru_cache
 
 import pytest
 import torch
@@ -15,26 +13,11 @@ from mseg_studio.inference.engine_choice import make_engine
 from mseg_studio.inference.recipe import ENGINES
 from mseg_studio.networks.checkpoint import known_networks
 from mseg_studio.networks.spec import NetworkSpec
+from tests.conformance.small_networks import NUM_CLASSES, small_network
 
 NETWORKS = list(known_networks().values())
-NUM_CLASSES = 7
 CPU = torch.device("cpu")
 HERE = ["torch", "openvino"] if openvino_runtime.is_installed() else ["torch"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@lru_cache(maxsize=1)
-def _network(spec: NetworkSpec) -> torch.nn.Module:
-    torch.manual_seed(0)
-    module: torch.nn.Module = spec.build(NUM_CLASSES)
-    return module.eval().requires_grad_(False)
 
 
 def _answer(engine: Engine, crops_NCHW: torch.Tensor, stride: int) -> torch.Tensor:
@@ -52,7 +35,7 @@ def test_every_engine_is_one_that_a_recipe_can_name() -> None:
 
 @pytest.mark.parametrize("spec", NETWORKS, ids=lambda spec: spec.name)
 def test_every_engine_gives_the_logits_of_the_network(spec: NetworkSpec) -> None:
-    source = NetworkSource(lambda: _network(spec), spec, NUM_CLASSES)
+    source = NetworkSource(lambda: small_network(spec), spec, NUM_CLASSES)
     for setting in HERE:
         engine = make_engine(source, CPU, "float32", threads=1, setting=setting)
         assert (engine.name, engine.precision, engine.device) == (setting, "float32", CPU)
@@ -60,7 +43,7 @@ def test_every_engine_gives_the_logits_of_the_network(spec: NetworkSpec) -> None
         for count, height, width in ((1, 65, 65), (2, 65, 97)):
             crops_NCHW = torch.randn(count, 3, height, width)
             with torch.inference_mode():
-                wanted = _network(spec).strided_logits(crops_NCHW).permute(0, 2, 3, 1)
+                wanted = small_network(spec).strided_logits(crops_NCHW).permute(0, 2, 3, 1)
             came = _answer(engine, crops_NCHW, spec.logits_stride)
             assert float((came - wanted).abs().max()) < 1e-3 * float(wanted.std()), setting
             assert torch.equal(came, _answer(engine, crops_NCHW, spec.logits_stride)), setting

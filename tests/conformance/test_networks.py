@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
-
 import pytest
 import torch
 
 from mseg_studio.networks.checkpoint import build_without_values, compare, known_networks, network_with, recognise
 from mseg_studio.networks.folding import fold_batch_norm
 from mseg_studio.networks.spec import NetworkSpec
+from tests.conformance.small_networks import NUM_CLASSES, small_network
 
 NETWORKS = list(known_networks().values())
-NUM_CLASSES = 7
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Layers this small cost more in waiting for the other thread than in work, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@lru_cache(maxsize=1)
-def _network(spec: NetworkSpec) -> torch.nn.Module:
-    torch.manual_seed(0)
-    module: torch.nn.Module = spec.build(NUM_CLASSES)
-    return module.eval().requires_grad_(False)
 
 
 def test_the_published_networks_are_there() -> None:
@@ -62,7 +43,7 @@ class TestNetwork:
                 spec.check_crop(crop_px)
 
     def test_sizes_of_the_answer_and_determinism(self, spec: NetworkSpec) -> None:
-        network = _network(spec)
+        network = small_network(spec)
         for height, width in ((65, 65), (65, 97)):
             images_NCHW = torch.randn(2, 3, height, width)
             with torch.inference_mode():
@@ -77,7 +58,7 @@ class TestNetwork:
             assert torch.equal(logits, upsampled)  # so two runs gave the same numbers, too
 
     def test_images_of_a_batch_do_not_mix(self, spec: NetworkSpec) -> None:
-        network = _network(spec)
+        network = small_network(spec)
         images_NCHW = torch.randn(2, 3, 65, 65)
         with torch.inference_mode():
             alone = torch.cat([network(image[None]) for image in images_NCHW])
@@ -85,14 +66,14 @@ class TestNetwork:
             assert torch.allclose(network(images_NCHW), alone, atol=1e-4 * scale)
 
     def test_answer_is_the_same_folded(self, spec: NetworkSpec) -> None:
-        network = _network(spec)
+        network = small_network(spec)
         images_NCHW = torch.randn(1, 3, 73, 73)
         with torch.inference_mode():
             expected = network(images_NCHW)
             scale = max(1.0, float(expected.abs().max()))
             assert torch.allclose(fold_batch_norm(network)(images_NCHW), expected, atol=1e-4 * scale)
 
-    def test_keys_fit_no_other_network(self, spec: NetworkSpec) -> None:
+    def test_keys_fit_no_othersmall_network(self, spec: NetworkSpec) -> None:
         state = build_without_values(spec, 19).state_dict()
         others = [other for other in NETWORKS if other is not spec]
         assert all(compare(other, 19, state) for other in others)
