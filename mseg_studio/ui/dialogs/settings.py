@@ -41,7 +41,7 @@ class SettingsDialog(QDialog):
         self.model = _box("Model at the start", [(name, name) for name in models], settings.model)
         self.recipe = _box("Recipe at the start", _RECIPES, settings.recipe)
         counts = [(str(number), number) for number in range(1, (os.cpu_count() or 1) + 1)]
-        self.threads = _box("Threads of the segmentation process", [("All but one", 0), *counts], settings.threads)
+        self.threads = _box("Threads of the segmentation process", [("Automatic", 0), *counts], settings.threads)
         form = QFormLayout()
         form.setHorizontalSpacing(20)
         form.setVerticalSpacing(10)
