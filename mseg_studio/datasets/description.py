@@ -1,11 +1,11 @@
 """A dataset on disk: which images belong to which label files, and what the numbers in those files mean.
 
-The format is that of contracts.md, "Dataset description"; paths in it are relative to the YAML file.
+The format is described in docs/datasets.md; paths in a description start at its `root`, without one at the YAML file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mseg_studio.datasets import pairing
-from mseg_studio.datasets.pairing import FolderSplit, ListSplit, Pair, Split
+from mseg_studio.datasets.keys import check_keys, mapping_of, number_of, text_of, texts_of
+from mseg_studio.datasets.pairing import Pair, Split
+from mseg_studio.datasets.ready import find_description, ready_path
+from mseg_studio.datasets.split_keys import SplitParser
 from mseg_studio.errors import ConfigError, DatasetError, TaxonomyError, nearest
 from mseg_studio.labels.label_map import LabelMap, as_ids
 from mseg_studio.media.image import read_image, read_label_ids
@@ -28,7 +30,11 @@ FORMAT = 1
 IGNORE = "ignore"
 """Word in `id_map` and `colour_map` for pixels that are not scored."""
 
-_KEYS = ("format", "name", "taxonomy", "ignore_id", "splits", "id_map", "colour_map", "to_universal")
+_TEXTS = ("title", "needs", "where", "licence")
+_KEYS = (
+    *("format", "based_on", "name", *_TEXTS, "taxonomy", "ignore_id", "root", "roots"),
+    *("splits", "id_map", "colour_map", "to_universal"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +52,16 @@ class DatasetDescription:
     """For label pictures in colour: RGB to class name or `ignore`; empty for files of ids."""
     to_universal: Mapping[str, str]
     """Class name to universal class; empty where the catalog knows the way."""
+    roots: tuple[Path, ...] = ()
+    """Folders that the paths of the splits start at; none: a ready description that was not told where the data is."""
+    title: str = ""
+    """The dataset's own name and version, one line."""
+    needs: str = ""
+    """What must be done before it can be used."""
+    where: str = ""
+    """Where people get it."""
+    licence: str = ""
+    """On what terms."""
     _ids: npt.NDArray[np.int32] = field(init=False, repr=False)
     _colours: npt.NDArray[np.int64] = field(init=False, repr=False)
     _colour_ids: npt.NDArray[np.int32] = field(init=False, repr=False)
@@ -65,6 +81,11 @@ class DatasetDescription:
         Raises ConfigError for an unknown split, DatasetError naming the first file that is missing; with `missing` all
         of these are put there, and the complete pairs come back.
         """
+        if not self.roots:
+            raise ConfigError(
+                f"it is not known where '{self.name}' lies; give --root DIR, or name a description of your own "
+                f"with `based_on: {self.name}` and `root: DIR`"
+            )
         if split not in self.splits:
             raise ConfigError(
                 f"dataset '{self.name}' has no split '{split}'{nearest(split, self.splits)}", path=self.path
@@ -116,67 +137,78 @@ class DatasetDescription:
         return self.taxonomy.ignore_id if name == IGNORE else self.taxonomy.id_of(name)
 
 
-def load_dataset(path: str | Path, *, catalog: Catalog | None = None) -> DatasetDescription:
-    """Read a dataset description. Raises ConfigError, one line, naming the file, the key and the nearest valid one."""
-    path = Path(path)
-    raw = read_yaml(path)
+def load_dataset(
+    path: str | Path, *, root: str | Path | Sequence[str | Path] | None = None, catalog: Catalog | None = None
+) -> DatasetDescription:
+    """Read a dataset description: a YAML file, or a ready one by its name (`cityscapes`).
+
+    `root`, a folder or several, takes the place of the one in the file. Raises ConfigError, one line, naming the file,
+    the key and the nearest valid one.
+    """
+    file = find_description(path)
+    given = () if root is None else ((root,) if isinstance(root, str | Path) else tuple(root))
+    raw = read_yaml(file)
     try:
-        return _Parser(path, catalog or default_catalog()).description(raw)
+        raw = _with_base(raw)
+        parser = _Parser(
+            file, catalog or default_catalog(), tuple(Path(folder) for folder in given), file != Path(path)
+        )
+        return parser.description(raw)
     except (ConfigError, TaxonomyError) as error:
-        raise ConfigError(error.reason, path=path) from error
+        raise ConfigError(error.reason, path=file) from error
+
+
+def _with_base(raw: Any) -> Any:
+    """A description that is `based_on` a ready one has its keys, but for those given."""
+    if not isinstance(raw, dict) or "based_on" not in raw:
+        return raw
+    base = read_yaml(ready_path(text_of(raw["based_on"], "based_on")))
+    if not isinstance(base, dict) or "based_on" in base:
+        raise ConfigError(f"based_on: '{raw['based_on']}' is based on another one itself")
+    return base | {key: value for key, value in raw.items() if key != "based_on"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Parser:
     path: Path
     catalog: Catalog
+    given_roots: tuple[Path, ...]
+    by_name: bool
+    """A ready description lies among the program's files, not beside the data."""
 
     def description(self, raw: Any) -> DatasetDescription:
-        values = _mapping(raw, "a dataset description", allowed=_KEYS, needed=("name", "taxonomy", "splits"))
+        values = mapping_of(raw, "a dataset description", allowed=_KEYS)
         if values.get("format", FORMAT) != FORMAT:
             raise ConfigError(f"dataset description of format {values['format']}, this version reads {FORMAT}")
-        taxonomy = self.catalog.taxonomy(_text(values["taxonomy"], "taxonomy"))
-        splits = _mapping(values["splits"], "splits")
-        if not splits:
-            raise ConfigError("splits is empty, expected at least one")
+        check_keys(values, "a dataset description", allowed=_KEYS, needed=("name", "taxonomy", "splits"))
+        taxonomy = self.catalog.taxonomy(text_of(values["taxonomy"], "taxonomy"))
+        roots = self.given_roots or self._roots(values)
         return DatasetDescription(
             path=self.path,
-            name=_text(values["name"], "name"),
+            name=text_of(values["name"], "name"),
             taxonomy=taxonomy,
-            splits=MappingProxyType({str(name): self._split(str(name), value) for name, value in splits.items()}),
+            splits=MappingProxyType(SplitParser(roots or (Path(),), self.path).splits(values["splits"])),
             id_map=MappingProxyType(_id_map(values, taxonomy)),
             colour_map=MappingProxyType(_colour_map(values.get("colour_map"), taxonomy)),
             to_universal=MappingProxyType(self._to_universal(values.get("to_universal"), taxonomy)),
+            roots=roots,
+            **{key: " ".join(text_of(values[key], key).split()) for key in _TEXTS if key in values},
         )
 
-    def _split(self, name: str, raw: Any) -> Split:
-        where = f"splits.{name}"
-        values = _mapping(raw, where)
-        if "list" in values:
-            _check_keys(values, where, allowed=("list", "root"), needed=("list",))
-            root = _text(values.get("root", "."), f"{where}.root")
-            return ListSplit(name, self._below(values["list"], f"{where}.list"), self.path.parent / root)
-        _check_keys(
-            values, where, allowed=("images", "labels", "image_suffix", "label_suffix"), needed=("images", "labels")
-        )
-        image_suffix = values.get("image_suffix")
-        return FolderSplit(
-            name,
-            self._below(values["images"], f"{where}.images"),
-            self._below(values["labels"], f"{where}.labels"),
-            None if image_suffix is None else _text(image_suffix, f"{where}.image_suffix"),
-            _text(values.get("label_suffix", pairing.DEFAULT_LABEL_SUFFIX), f"{where}.label_suffix"),
-        )
-
-    def _below(self, value: Any, where: str) -> Path:
-        return self.path.parent / _text(value, where)
+    def _roots(self, values: Mapping[str, Any]) -> tuple[Path, ...]:
+        if "root" in values and "roots" in values:
+            raise ConfigError("root and roots are the same, give one")
+        key = "roots" if "roots" in values else "root"
+        if key not in values:
+            return () if self.by_name else (self.path.parent,)
+        return tuple(self.path.parent / text for text in texts_of(values[key], key))
 
     def _to_universal(self, raw: Any, taxonomy: Taxonomy) -> dict[str, str]:
         if raw is None:
             return {}
         universal = self.catalog.taxonomy(UNIVERSAL)
         links = {}
-        for name, target in _mapping(raw, "to_universal").items():
+        for name, target in mapping_of(raw, "to_universal").items():
             links[_class(name, taxonomy, "to_universal")] = _class(target, universal, f"to_universal.{name}")
         return links
 
@@ -188,11 +220,11 @@ def _id_map(values: Mapping[str, Any], taxonomy: Taxonomy) -> dict[int, str]:
         found = {info.id: info.name for info in taxonomy.classes} | {taxonomy.ignore_id: IGNORE}
     else:
         found = {
-            _number(number, f"id_map.{number}", 65535): _class(name, taxonomy, f"id_map.{number}", or_ignore=True)
-            for number, name in _mapping(raw, "id_map").items()
+            number_of(number, f"id_map.{number}", 65535): _class(name, taxonomy, f"id_map.{number}", or_ignore=True)
+            for number, name in mapping_of(raw, "id_map").items()
         }
     if values.get("ignore_id") is not None:
-        number = _number(values["ignore_id"], "ignore_id", 65535)
+        number = number_of(values["ignore_id"], "ignore_id", 65535)
         if found.get(number, IGNORE) != IGNORE:
             raise ConfigError(f"ignore_id {number} is class '{found[number]}' in id_map")
         found[number] = IGNORE
@@ -201,16 +233,16 @@ def _id_map(values: Mapping[str, Any], taxonomy: Taxonomy) -> dict[int, str]:
 
 def _colour_map(raw: Any, taxonomy: Taxonomy) -> dict[tuple[int, int, int], str]:
     found = {}
-    for colour, name in _mapping({} if raw is None else raw, "colour_map").items():
+    for colour, name in mapping_of({} if raw is None else raw, "colour_map").items():
         if not isinstance(colour, tuple) or len(colour) != 3:
             raise ConfigError(f"colour_map: {colour!r} is no colour, expected [red, green, blue]")
-        red, green, blue = (_number(value, f"colour_map.{list(colour)}", 255) for value in colour)
+        red, green, blue = (number_of(value, f"colour_map.{list(colour)}", 255) for value in colour)
         found[red, green, blue] = _class(name, taxonomy, f"colour_map.{list(colour)}", or_ignore=True)
     return found
 
 
 def _class(name: Any, taxonomy: Taxonomy, where: str, *, or_ignore: bool = False) -> str:
-    text = _text(name, where)
+    text = text_of(name, where)
     if or_ignore and text == IGNORE:
         return text
     try:
@@ -218,43 +250,6 @@ def _class(name: Any, taxonomy: Taxonomy, where: str, *, or_ignore: bool = False
     except TaxonomyError as error:
         raise ConfigError(f"{where}: {error.reason}") from error
     return text
-
-
-def _mapping(
-    raw: Any, where: str, *, allowed: Collection[str] | None = None, needed: Collection[str] = ()
-) -> dict[Any, Any]:
-    if not isinstance(raw, dict):
-        came = "nothing" if raw is None else _shown(raw)
-        raise ConfigError(f"{where}: expected `key: value` lines, got {came}")
-    if allowed is not None:
-        _check_keys(raw, where, allowed=allowed, needed=needed)
-    return raw
-
-
-def _check_keys(raw: Mapping[Any, Any], where: str, *, allowed: Collection[str], needed: Collection[str]) -> None:
-    for key in raw:
-        if key not in allowed:
-            raise ConfigError(f"{where}: unknown key '{key}'{nearest(str(key), allowed)}")
-    for key in needed:
-        if key not in raw:
-            raise ConfigError(f"{where}: '{key}' is missing")
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ConfigError(f"{where} is {_shown(value)}, expected text")
-    return value
-
-
-def _number(value: Any, where: str, largest: int) -> int:
-    if type(value) is not int or not 0 <= value <= largest:
-        raise ConfigError(f"{where}: {_shown(value)} is no whole number from 0 to {largest}")
-    return value
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _code(rgb: tuple[int, int, int]) -> int:

@@ -35,9 +35,14 @@ def find_description(given: str | Path, *, beside: Path | None = None) -> Path:
     A relative path starts at `beside`. Raises ConfigError for a word that is neither, with the nearest names.
     """
     path = Path(given) if beside is None else beside / given
-    if len(Path(given).parts) != 1 or Path(given).suffix or path.exists():
+    if len(Path(given).parts) != 1 or Path(given).suffix:
         return path
     files = _files()
+    try:
+        if path.is_file() or (path.exists() and str(given) not in files):
+            return path
+    except OSError:
+        return path  # a name that no file can have: the reader says so
     if str(given) not in files:
         known = nearest(str(given), files)
         raise ConfigError(f"'{given}' is neither a file nor the name of a ready description{known}")
