@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mseg_studio.errors import MSegStudioError
 from mseg_studio.inference.events import (
+    ComparisonReady,
     EngineReady,
     InferenceDied,
     InferenceEvent,
@@ -21,6 +23,7 @@ from mseg_studio.inference.events import (
 )
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.labels import readout as readouts
+from mseg_studio.labels.comparison import Comparison, Pair
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.readout import PLAIN, Readout
 from mseg_studio.media.frame import Frame
@@ -57,8 +60,9 @@ class _Switch:
 class InferenceClient:
     """Segments frames in a child process; what happens arrives as events in the client's own thread.
 
-    Every `segment` and `project` ends in exactly one LabelsReady, InferenceFailed or RequestCancelled that carries the
-    generation it returned; generations increase. A new `segment` overtakes the one before.
+    Every `segment` and `project` ends in exactly one LabelsReady, every `compare` in one ComparisonReady, or else in
+    one InferenceFailed or RequestCancelled; all carry the generation that was returned, and generations increase. A
+    new `segment` overtakes the one before.
     """
 
     def __init__(self, on_event: Callable[[InferenceEvent], None], *, threads: int = 0) -> None:
@@ -80,6 +84,7 @@ class InferenceClient:
         self._runs: dict[int, _Run] = {}
         self._switches: dict[int, _Switch] = {}
         self._probes: set[int] = set()
+        self._comparisons: set[int] = set()
         self._renamed: dict[int, int] = {}
         """Request id of a repeated run to the generation it answers."""
         self._done: _Run | None = None
@@ -106,7 +111,7 @@ class InferenceClient:
         frame is segmented again; before any `segment` the answer is InferenceFailed.
         """
         with self._lock:
-            of = max(self._runs, default=self._done.request_id if self._done else 0)
+            of = self._newest
             fields = {"target": target, "readout": readout.as_dict(), "of": of}
             request_id = self._worker.submit("project", fields, lane="project", overtake=True, priority=1)
             self._switches[request_id] = _Switch(target, readout, of)
@@ -130,6 +135,18 @@ class InferenceClient:
             self._probes.add(request_id)
             return request_id
 
+    def compare(self, target: str, *, only: tuple[int, ...] = ()) -> int:
+        """The newest frame's labels in `target`, projected and mapped, side by side. Returns the generation.
+
+        `only` are the classes that take part. Never a run of the network: where the scores are lost the answer is
+        InferenceFailed with the code ScoresGoneError. Newest wins.
+        """
+        with self._lock:
+            fields = {"target": target, "only": list(only), "of": self._newest}
+            request_id = self._worker.submit("compare", fields, lane="compare", priority=1)
+            self._comparisons.add(request_id)
+            return request_id
+
     def cancel(self) -> None:
         """Stop what runs and forget what waits: RequestCancelled comes at once for each."""
         self._worker.cancel()
@@ -150,6 +167,11 @@ class InferenceClient:
     def close(self) -> None:
         """End the process and the client's thread; nothing is told any more."""
         self._worker.close()
+
+    @property
+    def _newest(self) -> int:
+        """The run whose frame is meant by who does not say which; 0 before the first."""
+        return max(self._runs, default=self._done.request_id if self._done else 0)
 
     def _submit_run(self, frame: Frame, model: str, recipe: Recipe, target: str, readout: Readout) -> int:
         key = "" if frame.ref is None else f"{frame.ref.path}#{frame.ref.index}"
@@ -189,13 +211,17 @@ class InferenceClient:
             switch = self._switches.pop(reply.request_id, None)
             probed = reply.request_id in self._probes
             self._probes.discard(reply.request_id)
+            compared = reply.request_id in self._comparisons
+            self._comparisons.discard(reply.request_id)
             generation = self._renamed.pop(reply.request_id, reply.request_id)
             if run is not None:
                 self._done = run
             elif switch is not None and self._done is not None and self._done.request_id == switch.of:
                 self._done = dataclasses.replace(self._done, target=switch.target, readout=switch.readout)
         if run is not None or switch is not None:
-            self._on_event(_labels(generation, reply))
+            self._on_event(_understood(generation, reply, _labels))
+        elif compared:
+            self._on_event(_understood(generation, reply, _comparison))
         elif probed:
             self._on_event(_probe(generation, reply.fields))
 
@@ -207,8 +233,9 @@ class InferenceClient:
             run = self._runs.pop(failure.request_id, None)
             switch = self._switches.pop(failure.request_id, None)
             generation = self._renamed.pop(failure.request_id, failure.request_id)
-            if run is None and switch is None:
+            if run is None and switch is None and failure.request_id not in self._comparisons:
                 return
+            self._comparisons.discard(failure.request_id)
             if switch is not None and failure.code == _SCORES_GONE and self._run_again(switch, generation):
                 return
         if failure.code == "Cancelled":
@@ -235,6 +262,17 @@ def _progress(fields: Mapping[str, Any]) -> Progress:
     return Progress(int(fields["done"]), int(fields["total"]), str(fields["what"]), fields["seconds_left"])
 
 
+def _understood(
+    generation: int, reply: Reply, read: Callable[[int, Reply], LabelsReady | ComparisonReady]
+) -> InferenceEvent:
+    """The event of an answer; a table that changed on disk while it was on its way makes it a failure."""
+    try:
+        return read(generation, reply)
+    except (MSegStudioError, ValueError) as error:
+        text = f"the taxonomy changed while the answer was on its way: {error}"
+        return InferenceFailed(generation, "TaxonomyError", text, "")
+
+
 def _labels(generation: int, reply: Reply) -> LabelsReady:
     fields = reply.fields
     taxonomy = default_catalog().taxonomy(str(fields["taxonomy"]))
@@ -248,6 +286,22 @@ def _labels(generation: int, reply: Reply) -> LabelsReady:
         readout=readouts.from_dict(fields["readout"]),
         measure_HW=reply.arrays.get("measure"),
     )
+
+
+def _comparison(generation: int, reply: Reply) -> ComparisonReady:
+    fields, arrays, catalog = reply.fields, reply.arrays, default_catalog()
+    source, target = catalog.taxonomy(str(fields["source"])), catalog.taxonomy(str(fields["target"]))
+    counts = [(source.get(int(class_id)), int(pixels)) for class_id, pixels in fields["own_counts"]]
+    comparison = Comparison(
+        LabelMap(arrays["projected"], target),
+        LabelMap(arrays["mapped"], target, "hard"),
+        arrays["no_target"],
+        float(fields["no_target_share"]),
+        source,
+        tuple((info, pixels) for info, pixels in counts if info is not None),
+        tuple(Pair(int(projected), int(mapped), int(pixels)) for projected, mapped, pixels in fields["pairs"]),
+    )
+    return ComparisonReady(generation, comparison, float(fields["seconds"]))
 
 
 def _probe(generation: int, fields: Mapping[str, Any]) -> ProbeReady:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mseg_studio.labels.comparison import Comparison
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.readout import PLAIN, Readout
 from mseg_studio.progress import Progress
@@ -68,6 +69,16 @@ class ProbeReady:
     """Probability of model classes that have no target."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class ComparisonReady:
+    """Answer to `compare`: two label maps and a measure that are the receiver's own copies."""
+
+    generation: int
+    comparison: Comparison
+    seconds: float
+    """Time in the process."""
+
+
 @dataclass(frozen=True, slots=True)
 class InferenceFailed:
     """A request ended in an error a person can read."""
@@ -94,5 +105,12 @@ class InferenceDied:
 
 
 InferenceEvent = (
-    EngineReady | SegmentProgress | LabelsReady | ProbeReady | InferenceFailed | RequestCancelled | InferenceDied
+    EngineReady
+    | SegmentProgress
+    | LabelsReady
+    | ProbeReady
+    | ComparisonReady
+    | InferenceFailed
+    | RequestCancelled
+    | InferenceDied
 )

@@ -16,12 +16,14 @@ from mseg_studio.inference.devices import device_words
 from mseg_studio.inference.loaded_model import LoadedModel, load_model
 from mseg_studio.inference.predictor import Predictor
 from mseg_studio.inference.recipe import Recipe
+from mseg_studio.labels.comparison import Comparison, compared
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.readout import PLAIN, Reading, Readout
 from mseg_studio.networks.catalog import find_model
 from mseg_studio.progress import CancelToken, Progress
 from mseg_studio.taxonomy.catalog import default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
+from mseg_studio.taxonomy.projection import Projection
 
 _TOP = 5
 _KEPT_ANSWERS = 8
@@ -40,19 +42,32 @@ class CurrentFrame:
     dense: DenseScores
     model: LoadedModel
     facts: dict[str, Any]
-    readings: dict[tuple[str, Readout], Reading] = field(default_factory=dict)
-    """By taxonomy and readout, the one last asked for at the end."""
+    readings: dict[tuple[str, Readout], tuple[Projection, Reading]] = field(default_factory=dict)
+    """By taxonomy and readout, the one last asked for at the end; with the projection that it was made by."""
 
     def read(self, target: str, readout: Readout) -> Reading:
-        """Labels in taxonomy `target` and the measure, from the kept scores. Raises TaxonomyError."""
-        reading = self.readings.pop((target, readout), None)
-        if reading is None:
-            projection = default_catalog().projection(self.model.taxonomy.name, target)
+        """Labels in taxonomy `target` and the measure, from the kept scores. Raises TaxonomyError.
+
+        What was read under a table that has changed on disk since is read anew.
+        """
+        projection = self.projection(target)
+        made_by, reading = self.readings.pop((target, readout), (None, None))
+        if reading is None or made_by is not projection:
             reading = self.dense.read(projection, readout)
-        self.readings[target, readout] = reading
+        self.readings[target, readout] = projection, reading
         while len(self.readings) > _KEPT_ANSWERS:
             del self.readings[next(iter(self.readings))]
         return reading
+
+    def compare(self, target: str, only: tuple[int, ...]) -> Comparison:
+        """Projecting to `target` against mapping the own winner, among the classes `only`. Raises TaxonomyError."""
+        part = self.projection(target).only(only)
+        own = self.read(self.model.taxonomy.name, PLAIN).labels
+        return compared(own, self.read(target, Readout(only)).labels, part, self.dense)
+
+    def projection(self, target: str) -> Projection:
+        """From the model's taxonomy; the same object for as long as both tables stay as they are."""
+        return default_catalog().projection(self.model.taxonomy.name, target)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -112,6 +127,13 @@ class Session:
         Raises ScoresGoneError, TaxonomyError.
         """
         return _answered(self._frame(generation), target, readout, time.monotonic())
+
+    def compare(self, target: str, only: tuple[int, ...] = (), *, generation: int) -> Comparison:
+        """Both ways into taxonomy `target` on the frame of `generation`; see `labels/comparison.py`.
+
+        Raises ScoresGoneError, TaxonomyError.
+        """
+        return self._frame(generation).compare(target, only)
 
     def probe(self, x: int, y: int, target: str, *, generation: int) -> tuple[Top, Top, float]:
         """(top five in the model's taxonomy, top five in `target`, probability of what has no target) of a pixel.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from mseg_studio.inference.openmp import let_others_first, threads_beside_a_window, wait_quietly
@@ -44,6 +45,7 @@ def main(link: WorkerLink) -> None:
             "segment": handlers.segment,
             "project": handlers.project,
             "probe": handlers.probe,
+            "compare": handlers.compare,
             "release_device": handlers.release_device,
         },
         ready={"device": str(device), "label": label},
@@ -106,6 +108,22 @@ class Handlers:
             }
         )
 
+    def compare(self, request: Request) -> Answer:
+        """Projected against mapped labels, and what has no target; see `Session.compare`."""
+        fields, started_s = request.fields, time.monotonic()
+        found = self._session.compare(str(fields["target"]), _only(fields["only"]), generation=int(fields["of"]))
+        return Answer(
+            {
+                "target": found.projected.taxonomy.name,
+                "source": found.source.name,
+                "no_target_share": found.no_target_share,
+                "own_counts": [[info.id, pixels] for info, pixels in found.own_counts],
+                "pairs": [[pair.projected, pair.mapped, pair.pixels] for pair in found.pairs],
+                "seconds": time.monotonic() - started_s,
+            },
+            {"projected": found.projected.ids_HW, "mapped": found.mapped.ids_HW, "no_target": found.no_target_HW},
+        )
+
     def release_device(self, request: Request) -> Answer:
         """Give the device's memory back; see `Session.release_device`."""
         request.progress(Progress(0, 1, "releasing the device"))
@@ -117,6 +135,12 @@ def _readout(request: Request) -> Readout:
     from mseg_studio.labels.readout import from_dict
 
     return from_dict(request.fields["readout"])
+
+
+def _only(ids: Any) -> tuple[int, ...]:
+    from mseg_studio.labels.readout import Readout
+
+    return Readout(tuple(ids)).only
 
 
 def _answer(answered: Answered, *, network_ran: bool) -> Answer:

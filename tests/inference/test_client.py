@@ -14,6 +14,7 @@ import pytest
 
 from mseg_studio.inference.client import InferenceClient
 from mseg_studio.inference.events import (
+    ComparisonReady,
     EngineReady,
     InferenceDied,
     InferenceFailed,
@@ -25,6 +26,7 @@ from mseg_studio.inference.events import (
 from mseg_studio.inference.recipe import Recipe
 from mseg_studio.labels.readout import PLAIN, Readout
 from mseg_studio.media.frame import Frame, FrameRef
+from mseg_studio.workers.outcome import Reply
 from tests.factories import make_frame
 
 SMALL = Recipe(base_size=48, crop_px=49, device="cpu")
@@ -231,3 +233,53 @@ def test_the_client_imports_no_torch():
     code = "import sys, mseg_studio.inference.client, mseg_studio.inference.jobs, mseg_studio.inference.batch, \
 mseg_studio.inference.cost; assert not {'torch', 'numba', 'PySide6'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_comparison_crosses_the_wire_whole(worker):
+    worker.labels(worker.segment(make_frame(60, 80)))
+    switched = worker.labels(worker.client.project("camvid-11"))
+    asked = worker.client.compare("camvid-11")
+    ready = worker.next(ComparisonReady)
+    found = ready.comparison
+    assert ready.generation == asked > switched.generation
+    np.testing.assert_array_equal(found.projected.ids_HW, switched.labels.ids_HW)
+    assert (found.mapped.mapping, found.source.name) == ("hard", "universal")
+    assert found.no_target_HW.shape == (60, 80)
+    assert found.no_target_share == pytest.approx(found.no_target_HW.mean() / 255, abs=1 / 255)
+    assert sum(found.own_shares.values()) == pytest.approx(1)
+    assert found.differing_share == pytest.approx(found.differing_HW.mean())
+    part = worker.client.compare("camvid-11", only=(2, 0))
+    ready = worker.next(ComparisonReady)
+    assert ready.generation == part
+    assert set(np.unique(ready.comparison.projected.ids_HW)) <= {0, 2}
+
+
+def test_a_comparison_that_cannot_be_is_told(worker):
+    worker.labels(worker.segment(make_frame(60, 80)))
+    generation = worker.client.compare("camvid-11", only=(99,))
+    failed = worker.next(InferenceFailed)
+    assert (failed.generation, failed.code) == (generation, "TaxonomyError")
+    worker.client.release_device()
+    generation = worker.client.compare("camvid-11")
+    failed = worker.next(InferenceFailed)
+    assert (failed.generation, failed.code) == (generation, "ScoresGoneError")
+
+
+def test_a_table_that_went_while_the_answer_came_is_a_failure_in_words(worker):
+    worker.labels(worker.segment(make_frame(60, 80)))
+    generation = worker.client.compare("camvid-11")
+    ready = worker.next(ComparisonReady)
+    ids = ready.comparison.projected.ids_HW
+    fields = {
+        "target": "gone",
+        "source": "universal",
+        "own_counts": [],
+        "pairs": [],
+        "no_target_share": 0,
+        "seconds": 0,
+    }
+    arrays = {"projected": ids, "mapped": ids, "no_target": ready.comparison.no_target_HW}
+    worker.client._comparisons.add(generation)
+    worker.client._on_reply(Reply(generation, "result", fields, arrays))
+    failed = worker.next(InferenceFailed)
+    assert failed.generation == generation and "'gone'" in failed.message

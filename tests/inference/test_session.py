@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+import os
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from mseg_studio.inference.recipe import Recipe
 from mseg_studio.inference.session import ScoresGoneError, Session
 from mseg_studio.labels.readout import Readout
 from mseg_studio.progress import Cancelled, CancelToken
+from mseg_studio.settings import user_folder
 from tests.factories import make_pixels
 
 SMALL = Recipe(base_size=48, crop_px=49, device="cpu", engine="torch", precision="float32")
@@ -156,3 +160,70 @@ def test_another_recipe_on_the_same_model():
     half = run(session, recipe=Recipe(base_size=48, crop_px=49, precision="half", device="cpu")).labels.ids_HW
     assert (plain == half).mean() > 0.9
     np.testing.assert_array_equal(run(session).labels.ids_HW, plain)
+
+
+@pytest.mark.parametrize("target", ["camvid-11", "cityscapes-19", "voc2012", "ade20k-150", "universal"])
+@pytest.mark.parametrize("only", [(), (0, 2)])
+def test_projecting_and_mapping_are_compared_as_plain_numpy_does(passes, target, only):
+    session = Session()
+    own = run(session).labels
+    ran = len(passes)
+    found = session.compare(target, only, generation=1)
+    assert len(passes) == ran
+    dense = session._current.dense
+    projection = session._current.projection(target).only(only)
+    full = np.array([[dense.probe(x, y) for x in range(80)] for y in range(60)])
+    lost = full[..., list(projection.unmapped)].sum(axis=-1)
+    assert np.abs(found.no_target_HW / 255 - lost).max() <= 0.51 / 255 + 2e-5
+    assert found.no_target_share == pytest.approx(lost.mean(), abs=2e-5)
+    ids = np.array(projection.class_ids)
+    sums = full @ projection.weights[ids].T
+    best = np.sort(sums, axis=-1)
+    clear = best[..., -1] - best[..., -2] > 1e-5
+    assert clear.mean() > 0.5 or only, "of some classes the model knows nothing"
+    projected, mapped = ids[sums.argmax(axis=-1)], projection.lookup[own.ids_HW]
+    np.testing.assert_array_equal(found.projected.ids_HW[clear], projected[clear])
+    own_best = np.sort(full, axis=-1)
+    sure = own_best[..., -1] - own_best[..., -2] > 1e-5
+    np.testing.assert_array_equal(projection.lookup[full.argmax(axis=-1)][sure], mapped[sure])
+    np.testing.assert_array_equal(np.where(mapped > 254, 255, mapped), found.mapped.ids_HW)
+    assert found.own_counts == tuple(own.counts())
+    if target == "universal" and not only:
+        assert not found.pairs and not found.no_target_share
+
+
+def test_a_comparison_needs_the_scores():
+    session = Session()
+    run(session, generation=1)
+    run(session, generation=2)
+    assert session.compare("camvid-11", generation=2).projected.taxonomy.name == "camvid-11"
+    with pytest.raises(ScoresGoneError):
+        session.compare("camvid-11", generation=1)
+    with pytest.raises(TaxonomyError, match="no class with id 50"):
+        session.compare("camvid-11", (50,), generation=2)
+
+
+def test_labels_of_a_table_that_changed_on_disk_are_read_anew():
+    session = Session()
+    run(session)
+    path = user_folder("taxonomies") / "mine.yaml"
+    write_pair(path, "road", "sky")
+    before = session.project("mine", generation=1).labels
+    assert session.project("mine", generation=1).labels is before
+    write_pair(path, "sky", "road")
+    after = session.project("mine", generation=1).labels
+    np.testing.assert_array_equal(after.ids_HW, 1 - before.ids_HW)
+    assert session.compare("mine", generation=1).projected.ids_HW is after.ids_HW
+
+
+def write_pair(path, first: str, second: str) -> None:
+    """A taxonomy of two classes, each one universal class."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    classes = "\n".join(f"- {{id: {i}, name: {name} only, rgb: [9, 9, {i}]}}" for i, name in enumerate((first, second)))
+    links = "\n".join(f"  {name}: {name} only" for name in (first, second))
+    path.write_text(f"format: 1\nname: {path.stem}\nignore_id: 255\nclasses:\n{classes}\nfrom_universal:\n{links}\n")
+    os.utime(path, ns=(next(_TIMES), next(_TIMES)))
+
+
+_TIMES = itertools.count(10**18, 10**9)
+"""Files written within one tick of the clock still differ."""
