@@ -11,7 +11,8 @@ from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dataset", required=True, type=Path, metavar="YAML", help="dataset description")
+    parser.add_argument("--dataset", required=True, metavar="D", help="description: a YAML file or a ready one's name")
+    parser.add_argument("--root", action="append", type=Path, metavar="DIR", help="folder that holds the data")
     parser.add_argument("--split", metavar="S", help="split of the dataset (default: val, or the only one)")
     parser.add_argument("--taxonomy", metavar="T", help="score in T (default: the dataset's own, else universal)")
     add_recipe_arguments(parser)
@@ -36,7 +37,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from mseg_studio.taxonomy.catalog import default_catalog
 
     recipe, installed = recipe_of(arguments).for_published_numbers(), model_of(arguments)
-    dataset = load_dataset(arguments.dataset)
+    dataset = load_dataset(arguments.dataset, root=arguments.root)
     split = _split(arguments.split, list(dataset.splits))
     try:
         source = default_catalog().taxonomy(installed.card.taxonomy)

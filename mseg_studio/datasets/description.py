@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mseg_studio.datasets.keys import check_keys, mapping_of, number_of, text_of, texts_of
 from mseg_studio.datasets.pairing import Pair, Split
-from mseg_studio.datasets.ready import find_description, ready_path
+from mseg_studio.datasets.ready import find_description, is_ready, ready_path
 from mseg_studio.datasets.split_keys import SplitParser
 from mseg_studio.errors import ConfigError, DatasetError, TaxonomyError, nearest
 from mseg_studio.labels.label_map import LabelMap, as_ids
@@ -173,8 +173,6 @@ class _Parser:
     path: Path
     catalog: Catalog
     given_roots: tuple[Path, ...]
-    by_name: bool
-    """A ready description lies among the program's files, not beside the data."""
 
     def description(self, raw: Any) -> DatasetDescription:
         values = mapping_of(raw, "a dataset description", allowed=_KEYS)
@@ -200,7 +198,7 @@ class _Parser:
             raise ConfigError("root and roots are the same, give one")
         key = "roots" if "roots" in values else "root"
         if key not in values:
-            return () if self.by_name else (self.path.parent,)
+            return () if is_ready(self.path) else (self.path.parent,)
         return tuple(self.path.parent / text for text in texts_of(values[key], key))
 
     def _to_universal(self, raw: Any, taxonomy: Taxonomy) -> dict[str, str]:

@@ -21,6 +21,11 @@ def is_shipped(name: str) -> bool:
     return path is not None and path.parent == resource_folder("datasets")
 
 
+def is_ready(path: Path) -> bool:
+    """Whether the file is a ready description: it lies among the program's or the user's files, not with the data."""
+    return path.resolve().parent in {folder.resolve() for folder in _folders()}
+
+
 def ready_path(name: str) -> Path:
     """The file of the ready description `name`. Raises ConfigError with the nearest names."""
     files = _files()
@@ -52,9 +57,13 @@ def find_description(given: str | Path, *, beside: Path | None = None) -> Path:
 def _files() -> dict[str, Path]:
     """Paths by name; what is shipped keeps its meaning, whatever lies in the user's folder."""
     found: dict[str, Path] = {}
-    for folder in (resource_folder("datasets"), user_folder("datasets")):
+    for folder in _folders():
         if folder.is_dir():
             for path in sorted(folder.glob(f"*{_SUFFIX}")):
                 if not path.name.startswith("."):
                     found.setdefault(path.name.removesuffix(_SUFFIX), path)
     return found
+
+
+def _folders() -> tuple[Path, Path]:
+    return resource_folder("datasets"), user_folder("datasets")

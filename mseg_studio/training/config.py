@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+from mseg_studio.datasets.ready import find_description
 from mseg_studio.errors import ConfigError, nearest
 from mseg_studio.plain_yaml import read_yaml
 from mseg_studio.storage import write_atomic
@@ -27,7 +28,9 @@ class DatasetConfig:
     """The images and labels a run learns from and is judged by."""
 
     description: str
-    """Path of a dataset description (YAML), relative to the configuration file or absolute."""
+    """A dataset description (YAML): its path, relative to the configuration file or absolute, or a ready one's name."""
+    root: str = ""
+    """Folder that holds the data, where the description does not say it; relative to the configuration file."""
     name: str = "data"
     """Names the stream of random numbers: the order and changes of samples depend on it, not on where they lie."""
     train_split: str = "train"
@@ -195,8 +198,10 @@ def load_config(path: Path) -> TrainConfig:
         config = config_from_dict(raw)
     except ConfigError as error:
         raise ConfigError(error.reason, path=path) from error
-    description = (path.parent / config.dataset.description).resolve()
-    return dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, description=str(description)))
+    description = find_description(config.dataset.description, beside=path.parent).resolve()
+    root = str((path.parent / config.dataset.root).resolve()) if config.dataset.root else ""
+    dataset = dataclasses.replace(config.dataset, description=str(description), root=root)
+    return dataclasses.replace(config, dataset=dataset)
 
 
 def save_config(path: Path, config: TrainConfig) -> None:

@@ -51,7 +51,7 @@ def load_samples(config: DatasetConfig, *, split: str, leave_out: tuple[str, ...
 
     Raises ConfigError, TaxonomyError, DatasetError and ImageReadError, each naming the file.
     """
-    dataset = load_dataset(Path(config.description))
+    dataset = load_dataset(Path(config.description), root=config.root or None)
     table = _head_rows(dataset.taxonomy, config.classes)
     digest, samples = hashlib.sha256(), []
     for pair in dataset.pairs(split):
