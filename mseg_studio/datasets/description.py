@@ -150,10 +150,8 @@ def load_dataset(
     raw = read_yaml(file)
     try:
         raw = _with_base(raw)
-        parser = _Parser(
-            file, catalog or default_catalog(), tuple(Path(folder) for folder in given), file != Path(path)
-        )
-        return parser.description(raw)
+        roots = tuple(Path(folder) for folder in given)
+        return _Parser(file, catalog or default_catalog(), roots).description(raw)
     except (ConfigError, TaxonomyError) as error:
         raise ConfigError(error.reason, path=file) from error
 
