@@ -26,7 +26,7 @@ class ActionSpec:
     """Actions of another group in one menu are set apart by a line."""
     checkable: bool = False
     needs: str = ""
-    """What must be there: source, frame, labels, list, video, running."""
+    """What must be there: source, frame, labels, list, video, running; segment: that workspace, on screen."""
 
 
 ACTIONS: tuple[ActionSpec, ...] = (
@@ -40,10 +40,10 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("run", "Run", "Run", ("Ctrl+R",), "run", needs="frame"),
     ActionSpec("run_all", "Run all", "Run", ("Ctrl+Shift+R",), "", needs="list"),
     ActionSpec("cancel", "Cancel", "Run", ("Esc",), "", needs="running"),
-    ActionSpec("live", "Live", "Run", (), "", 1, checkable=True),
-    ActionSpec("fast", "Fast", "Run", (), "", 1, checkable=True),
-    ActionSpec("balanced", "Balanced", "Run", (), "", 1, checkable=True),
-    ActionSpec("paper", "Paper", "Run", (), "", 1, checkable=True),
+    ActionSpec("live", "Live", "Run", (), "", 1, checkable=True, needs="segment"),
+    ActionSpec("fast", "Fast", "Run", (), "", 1, checkable=True, needs="segment"),
+    ActionSpec("balanced", "Balanced", "Run", (), "", 1, checkable=True, needs="segment"),
+    ActionSpec("paper", "Paper", "Run", (), "", 1, checkable=True, needs="segment"),
     ActionSpec("next", "Next item", "Go", ("D", "PgDown"), "", needs="list"),
     ActionSpec("previous", "Previous item", "Go", ("A", "PgUp"), "", needs="list"),
     ActionSpec("play", "Play or pause", "Go", ("K",), "play", 1, needs="video"),
@@ -53,16 +53,19 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("actual_size", "100 %", "View", ("Ctrl+1",), "", needs="frame"),
     ActionSpec("zoom_in", "Zoom in", "View", ("Ctrl++", "Ctrl+="), "", needs="frame"),
     ActionSpec("zoom_out", "Zoom out", "View", ("Ctrl+-",), "", needs="frame"),
-    ActionSpec("labels", "Labels", "View", ("T",), "labels", 1, checkable=True),
-    ActionSpec("contours", "Contours", "View", ("C",), "", 1, checkable=True),
+    ActionSpec("labels", "Labels", "View", ("T",), "labels", 1, checkable=True, needs="segment"),
+    ActionSpec("contours", "Contours", "View", ("C",), "", 1, checkable=True, needs="segment"),
     ActionSpec("confidence", "Confidence", "View", (), "", 1, checkable=True, needs="labels"),
     ActionSpec("margin", "Margin", "View", (), "", 1, checkable=True, needs="labels"),
     ActionSpec("entropy", "Entropy", "View", (), "", 1, checkable=True, needs="labels"),
-    ActionSpec("opacity_up", "More opaque", "View", ("O",), "", 1),
-    ActionSpec("opacity_down", "Less opaque", "View", ("Shift+O",), "", 1),
+    ActionSpec("opacity_up", "More opaque", "View", ("O",), "", 1, needs="segment"),
+    ActionSpec("opacity_down", "Less opaque", "View", ("Shift+O",), "", 1, needs="segment"),
     ActionSpec("show_all_classes", "Show all classes", "View", ("Shift+H",), "eye", 1, needs="labels"),
     ActionSpec("find_class", "Find a class…", "View", ("Ctrl+K",), "search", 2),
-    ActionSpec("full_screen", "Full screen", "View", ("F11",), "", 3, checkable=True),
+    ActionSpec("show_workspace_segment", "Segment", "View", ("Alt+1",), "segment", 3),
+    ActionSpec("show_workspace_taxonomy", "Taxonomy", "View", ("Alt+2",), "taxonomy", 3),
+    ActionSpec("show_workspace_datasets", "Datasets", "View", ("Alt+3",), "datasets", 3),
+    ActionSpec("full_screen", "Full screen", "View", ("F11",), "", 4, checkable=True),
     ActionSpec("palette", "Command palette…", "Help", ("Ctrl+Shift+P",), ""),
     ActionSpec("keys", "Keys", "Help", ("F1",), "help"),
     ActionSpec("about", "About MSeg Studio", "Help", (), "info"),
@@ -115,7 +118,7 @@ class Actions(QObject):
             menu.addAction(self.by_id[spec.id])
 
     def set_available(self, there: frozenset[str]) -> None:
-        """Enable what can be done while `there` (source, frame, labels, list, video, running) is there."""
+        """Enable what can be done while `there` (`ActionSpec.needs`) is there."""
         for spec in self.specs:
             self.by_id[spec.id].setEnabled(not spec.needs or spec.needs in there)
 
@@ -123,6 +126,12 @@ class Actions(QObject):
         for spec in self.specs:
             if spec.icon:
                 self.by_id[spec.id].setIcon(self._theme.icon(spec.icon))
+
+
+def key_of(action_id: str) -> str:
+    """The first key of an action as the platform writes it; empty for none."""
+    keys = next(spec.keys for spec in ACTIONS if spec.id == action_id)
+    return QKeySequence(keys[0]).toString(QKeySequence.SequenceFormat.NativeText) if keys else ""
 
 
 def conflicts() -> list[str]:

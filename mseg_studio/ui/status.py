@@ -1,4 +1,4 @@
-"""The status bar: file, size, zoom and recipe at the left; progress with time left and Cancel at the right."""
+"""The status bar: facts at the left; progress with time left and Cancel, and a link of the workspace, at the right."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class StatusLine(QStatusBar):
     """Facts and progress."""
 
     cancel_clicked = Signal()
+    aside_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -31,27 +32,37 @@ class StatusLine(QStatusBar):
         self.stop.setObjectName("link")
         self.stop.setAccessibleName("Cancel what is running")
         self.stop.clicked.connect(self.cancel_clicked)
+        self.aside = QPushButton()
+        self.aside.setObjectName("link")
+        self.aside.clicked.connect(self.aside_clicked)
         self._busy = QWidget()
         row = QHBoxLayout(self._busy)
-        row.setContentsMargins(0, 0, 12, 0)
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
         for widget in (self.what, self.bar, self.stop):
             row.addWidget(widget)
         line = QWidget()
         whole = QHBoxLayout(line)
-        whole.setContentsMargins(12, 0, 0, 0)
+        whole.setContentsMargins(12, 0, 12, 0)
         whole.setSpacing(16)
         whole.addWidget(self.facts, 1)
         whole.addWidget(self._busy)
+        whole.addWidget(self.aside)
         self.addWidget(line, 1)
         self.setFixedHeight(28)
         self._soon = QTimer(self, interval=_SOON_MS, singleShot=True)
         self._soon.timeout.connect(self._busy.show)
         self.show_progress(None)
+        self.show_aside("")
 
     def show_facts(self, facts: list[str]) -> None:
         """Say what is on screen."""
         self.facts.setText("      ".join(facts))
+
+    def show_aside(self, text: str) -> None:
+        """Put a link at the right; empty takes it away."""
+        self.aside.setText(text)
+        self.aside.setVisible(bool(text))
 
     def show_progress(self, progress: Progress | None) -> None:
         """Say how far the work is; None takes the bar away."""

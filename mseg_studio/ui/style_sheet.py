@@ -61,6 +61,14 @@ QToolButton#flat { background: transparent; border: 1px solid transparent; paddi
 QToolButton#flat:hover { background: $hover; }
 QToolButton#flat:focus { border-color: $accent; }
 QToolButton#flat:disabled { background: transparent; }
+QWidget#workspaces { background: $base; }
+QToolButton#workspace {
+  background: transparent; border: 1px solid transparent; border-radius: 8px; padding: 5px 0 3px 0; color: $dim;
+  font-size: 11px;
+}
+QToolButton#workspace:hover { background: $panel; color: $text; }
+QToolButton#workspace:checked { background: $selected; color: $text; }
+QToolButton#workspace:focus { border-color: $accent; }
 QToolButton::menu-indicator { image: none; width: 0; }
 QPushButton::menu-indicator { image: none; width: 0; }
 

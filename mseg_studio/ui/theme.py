@@ -127,9 +127,9 @@ class Theme(QObject):
         """Stop listening to the system."""
         self._application.styleHints().colorSchemeChanged.disconnect(self._on_system_change)
 
-    def icon(self, name: str) -> QIcon:
-        """The icon `resources/icons/<name>.svg` in the text colour, dim when disabled, white when checked."""
-        return _icon(name, self.tones)
+    def icon(self, name: str, side_px: int = 16) -> QIcon:
+        """The icon `resources/icons/<name>.svg` in the text colour, dim when disabled, accented when checked."""
+        return _icon(name, self.tones, side_px)
 
     def _resolve(self) -> Tones:
         if self._scheme in ("light", "dark"):
@@ -209,7 +209,7 @@ def _palette(tones: Tones) -> QPalette:
 
 
 @lru_cache(maxsize=256)
-def _icon(name: str, tones: Tones) -> QIcon:
+def _icon(name: str, tones: Tones, side_px: int) -> QIcon:
     icon = QIcon()
     for mode, state, colour, alpha in (
         (QIcon.Mode.Normal, QIcon.State.Off, tones.text, 1.0),
@@ -217,11 +217,11 @@ def _icon(name: str, tones: Tones) -> QIcon:
         (QIcon.Mode.Disabled, QIcon.State.Off, tones.dim, 0.55),
     ):
         for scale in (1, 2, 3):
-            icon.addPixmap(_tinted(name, colour, alpha, scale), mode, state)
+            icon.addPixmap(_tinted(name, colour, alpha, scale, side_px), mode, state)
     return icon
 
 
-def _tinted(name: str, colour: str, alpha: float, scale: int, side: int = 16) -> QPixmap:
+def _tinted(name: str, colour: str, alpha: float, scale: int, side: int) -> QPixmap:
     svg = (resource_folder("icons") / f"{name}.svg").read_text(encoding="utf-8").replace("currentColor", colour)
     pixmap = QPixmap(side * scale, side * scale)
     pixmap.fill(Qt.GlobalColor.transparent)

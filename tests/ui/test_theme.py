@@ -51,7 +51,7 @@ def test_text_can_be_read(tones: Tones, ink: str, ground: str) -> None:
 
 def test_a_scheme_can_be_changed_while_the_window_is_open(open_window: Any, picture: Path) -> None:
     window = open_window(picture)
-    theme = window._theme
+    theme = window.theme
     seen: list[int] = []
     theme.changed.connect(lambda: seen.append(1))
     theme.set_scheme("light")

@@ -1,0 +1,31 @@
+"""The table of workspaces: the bar at the left, the keys and what makes each are read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
+
+    from mseg_studio.ui.main_window import MainWindow
+
+SEGMENT = "segment"
+"""The workspace that is always there; the others are made when they are first visited."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceSpec:
+    """One row of the table."""
+
+    name: str
+    title: str
+    icon: str
+    action: str
+    """Action that shows it; its key stands in the tooltip."""
+    make: Callable[[MainWindow], QWidget] | None = None
+    """Makes the page and connects it to the window; None only for Segment, which the window itself is made of."""
+
+
+WORKSPACES: tuple[WorkspaceSpec, ...] = (WorkspaceSpec(SEGMENT, "Segment", "segment", "show_workspace_segment"),)
