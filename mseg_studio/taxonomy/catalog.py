@@ -69,6 +69,19 @@ class Catalog:
             raise UnknownTaxonomyError(f"unknown taxonomy '{printable(name)}'{nearest(name, files)}")
         return self._load(files[name][0])
 
+    def tables(self) -> tuple[TaxonomyTable, ...]:
+        """Every taxonomy that can be used, in order of `names`; `problems` tells why others cannot."""
+        found = []
+        for name in self.names():
+            try:
+                table = self.table(name)
+                if not self.is_shipped(name):
+                    self._check_links(table)
+            except TaxonomyError:
+                continue
+            found.append(table)
+        return tuple(found)
+
     def is_shipped(self, name: str) -> bool:
         """Whether the taxonomy came with the program; the others lie in the user's folder."""
         paths = self._files().get(name)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import TypeVar, cast
 
 import yaml
 
@@ -37,8 +37,10 @@ _KEYS = (
     "from_universal",
     "to",
 )
+_LINK_KEYS = ("format", "name", "source", "note", "to_universal", "from_universal", "unlabeled")
 _CLASS_KEYS = ("id", "name", "rgb", "parent", "wordnet", "aliases")
 _NULLS = ("", "~", "null")
+_Built = TypeVar("_Built")
 
 
 def _no_links() -> Mapping[str, Mapping[str, str]]:
@@ -63,11 +65,39 @@ class TaxonomyTable:
     """Published links to other taxonomies, by their name: class of this taxonomy -> class of that one."""
 
 
+@dataclass(frozen=True)
+class LinkTable:
+    """Published links of classes whose order, and so whose integers, nobody published: good to look at, no taxonomy."""
+
+    name: str
+    path: Path
+    note: str = ""
+    to_universal: Mapping[str, str] | None = None
+    from_universal: Mapping[str, str] | None = None
+    unlabeled: tuple[str, ...] = ()
+    """Classes that the table lists and leads nowhere."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every class that the links name, in the order of the file."""
+        linked = self.to_universal if self.to_universal is not None else (self.from_universal or {}).values()
+        return tuple(dict.fromkeys((*linked, *self.unlabeled)))
+
+
 def read_table(path: Path) -> TaxonomyTable:
     """The table in the YAML file `path` (contracts.md, "Taxonomy").
 
     Raises TaxonomyError with one line: file, line number, key, what was expected and what came.
     """
+    return _read(path, _table)
+
+
+def read_links(path: Path) -> LinkTable:
+    """The links in the YAML file `path` of resources/links. Raises TaxonomyError as `read_table` does."""
+    return _read(path, _link_table)
+
+
+def _read(path: Path, build: Callable[[yaml.Node | None, Path], _Built]) -> _Built:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise TaxonomyError(f"is larger than {MAX_BYTES // 2**20} MiB, expected a taxonomy", path=path)
@@ -77,7 +107,7 @@ def read_table(path: Path) -> TaxonomyTable:
     except UnicodeDecodeError as error:
         raise TaxonomyError(f"byte {error.start} is not UTF-8, expected a taxonomy in YAML", path=path) from error
     try:
-        return _table(compose(text), path)
+        return build(compose(text), path)
     except yaml.YAMLError as error:
         raise TaxonomyError(f"is not YAML: {yaml_reason(error)}", path=path) from error
     except TaxonomyError as error:
@@ -85,18 +115,8 @@ def read_table(path: Path) -> TaxonomyTable:
 
 
 def _table(root: yaml.Node | None, path: Path) -> TaxonomyTable:
-    if not isinstance(root, yaml.MappingNode):
-        raise TaxonomyError(f"expected `key: value` lines, got {_shown(root)}")
-    _check_format(root)
-    nodes = _mapping(root, "file", known=_KEYS)
-    for key in ("format", "name", "ignore_id", "classes"):
-        if key not in nodes:
-            raise TaxonomyError(f"key '{key}' is missing")
+    nodes = _top_level(root, path, known=_KEYS, needed=("format", "name", "ignore_id", "classes"))
     name = _text(nodes["name"], "name")
-    if name != path.stem:
-        raise TaxonomyError(
-            f"{_line(nodes['name'])}: name is '{printable(name)}', expected the file's name, '{path.stem}'"
-        )
     links = _text(nodes["links"], "links") if "links" in nodes else "exact"
     if links not in ("exact", "approximate"):
         raise TaxonomyError(f"{_line(nodes['links'])}: links is '{printable(links)}', expected exact or approximate")
@@ -118,6 +138,39 @@ def _table(root: yaml.Node | None, path: Path) -> TaxonomyTable:
             {name: found for name, node in to.items() if (found := _links(node, f"to {name}", keys=taxonomy))}
         ),
     )
+
+
+def _link_table(root: yaml.Node | None, path: Path) -> LinkTable:
+    nodes = _top_level(root, path, known=_LINK_KEYS, needed=("format", "name"))
+    return LinkTable(
+        name=_text(nodes["name"], "name"),
+        path=path,
+        note=_optional_text(nodes, "note") or "",
+        to_universal=_links(nodes.get("to_universal"), "to_universal"),
+        from_universal=_links(nodes.get("from_universal"), "from_universal"),
+        unlabeled=tuple(_text(part, "unlabeled") for part in _items(nodes["unlabeled"], "unlabeled"))
+        if "unlabeled" in nodes
+        else (),
+    )
+
+
+def _top_level(
+    root: yaml.Node | None, path: Path, *, known: tuple[str, ...], needed: tuple[str, ...]
+) -> dict[str, yaml.Node]:
+    """Values of a file by key, its format and its name checked."""
+    if not isinstance(root, yaml.MappingNode):
+        raise TaxonomyError(f"expected `key: value` lines, got {_shown(root)}")
+    _check_format(root)
+    nodes = _mapping(root, "file", known=known)
+    for key in needed:
+        if key not in nodes:
+            raise TaxonomyError(f"key '{key}' is missing")
+    name = _text(nodes["name"], "name")
+    if name != path.stem:
+        raise TaxonomyError(
+            f"{_line(nodes['name'])}: name is '{printable(name)}', expected the file's name, '{path.stem}'"
+        )
+    return nodes
 
 
 def _check_format(root: yaml.MappingNode) -> None:

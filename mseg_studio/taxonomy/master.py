@@ -1,0 +1,138 @@
+"""The whole table: a row for every universal class, a column for every taxonomy that has links with it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from mseg_studio.settings import resource_folder
+from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
+from mseg_studio.taxonomy.model import ClassInfo
+from mseg_studio.taxonomy.projection import Links
+from mseg_studio.taxonomy.table import LinkTable, TaxonomyTable, read_links
+
+Kind = Literal["training", "relabeled", "test", "links only", "yours"]
+KINDS: tuple[Kind, ...] = ("training", "relabeled", "test", "links only", "yours")
+"""In the order in which the columns stand."""
+
+_RELABELED = "-relabeled"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One taxonomy of the table."""
+
+    name: str
+    kind: Kind
+    num_classes: int | None
+    """None where no order of classes is published."""
+    links: Links
+    """Whether the links from the universal taxonomy to this one are exact; `exact` where there are none."""
+    note: str = ""
+    unlabeled: tuple[str, ...] = ()
+    """Classes that lead to no universal class: the cell of MSeg's row `unlabeled`. Empty for what is read as output."""
+    is_output: bool = False
+    """Whether cells hold the class that the universal one leads to; otherwise the classes that lead to it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One universal class."""
+
+    info: ClassInfo
+    cells: Mapping[str, tuple[str, ...]]
+    """By name of the column; an empty tuple is a blank cell."""
+
+
+@dataclass(frozen=True, eq=False)
+class MasterTable:
+    """Columns grouped by kind, rows in order of id."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    parents: tuple[str, ...]
+    """In the order in which the rows first name them."""
+
+    def column(self, name: str) -> Column | None:
+        """The column called `name`, None for no such column."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+def master_table(catalog: Catalog) -> MasterTable:
+    """The table of all taxonomies of `catalog` that have links with the universal one, and the columns with links only.
+
+    A cell of a training or relabeled column holds the classes that lead to the row's class, as MSeg publishes them; one
+    of a test column the class that the row's class leads to. One of the user's own is read as an output where it is one.
+    Taxonomies that cannot be used are left out; `Catalog.problems` tells why.
+    """
+    universal = catalog.taxonomy(UNIVERSAL)
+    found = [_column(table, catalog) for table in catalog.tables() if table.taxonomy.name != UNIVERSAL]
+    taken = {entry[0].name for entry in found if entry is not None}
+    found += [_links_only(table) for table in link_tables() if table.name not in taken]
+    entries = sorted((entry for entry in found if entry is not None), key=lambda entry: _place(entry[0]))
+    rows = tuple(
+        Row(info, MappingProxyType({column.name: cells.get(info.name, ()) for column, cells in entries}))
+        for info in universal.classes
+    )
+    parents = dict.fromkeys(info.parent for info in universal.classes if info.parent is not None)
+    return MasterTable(tuple(column for column, _cells in entries), rows, tuple(parents))
+
+
+@functools.cache
+def link_tables() -> tuple[LinkTable, ...]:
+    """Published columns of the table that are no taxonomies, in alphabetical order."""
+    return tuple(read_links(path) for path in sorted(resource_folder("links").glob("*.yaml")))
+
+
+def link_table(name: str) -> LinkTable | None:
+    """The column with links only that is called `name`."""
+    return next((table for table in link_tables() if table.name == name), None)
+
+
+_Cells = Mapping[str, tuple[str, ...]]
+
+
+def _column(table: TaxonomyTable, catalog: Catalog) -> tuple[Column, _Cells] | None:
+    """A taxonomy's column and its cells by universal class; None for one without links to the universal taxonomy."""
+    taxonomy, into, out = table.taxonomy, table.to_universal, table.from_universal
+    if into is None and out is None:
+        return None
+    kind: Kind
+    if not catalog.is_shipped(taxonomy.name):
+        kind = "yours"
+    elif into is None:
+        kind = "test"
+    else:
+        kind = "relabeled" if taxonomy.name.endswith(_RELABELED) else "training"
+    is_output = out is not None and kind in ("test", "yours")
+    unlabeled = () if is_output else tuple(name for name in taxonomy.names if name not in (into or {}))
+    column = Column(taxonomy.name, kind, len(taxonomy), table.links, table.note, unlabeled, is_output)
+    return column, _outputs(out or {}) if is_output else _members(into or {}, taxonomy.names)
+
+
+def _links_only(table: LinkTable) -> tuple[Column, _Cells]:
+    is_output = table.from_universal is not None
+    column = Column(table.name, "links only", None, "exact", table.note, table.unlabeled, is_output)
+    return column, _outputs(table.from_universal or {}) if is_output else _members(
+        table.to_universal or {}, tuple(table.to_universal or {})
+    )
+
+
+def _outputs(from_universal: Mapping[str, str]) -> _Cells:
+    return {universal: (name,) for universal, name in from_universal.items()}
+
+
+def _members(to_universal: Mapping[str, str], order: tuple[str, ...]) -> _Cells:
+    cells: dict[str, tuple[str, ...]] = {}
+    for name in dict.fromkeys(order):
+        if name in to_universal:
+            universal = to_universal[name]
+            cells[universal] = (*cells.get(universal, ()), name)
+    return cells
+
+
+def _place(column: Column) -> tuple[int, str]:
+    return KINDS.index(column.kind), column.name
