@@ -82,7 +82,7 @@ class MainWindow(QMainWindow):
         if application is not None:
             application.installEventFilter(self)
         _leave_keys_alone(self)
-        self.workspace.canvas.setFocus()
+        self.workspace.centre.setFocus()
         if remember:
             self._restore_layout()
         self._refresh()

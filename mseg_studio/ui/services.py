@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mseg_studio.taxonomy.catalog import Catalog, OutputChoice
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
-from mseg_studio.taxonomy.projection import Links
 from mseg_studio.ui.bridges import InferenceBridge, MediaBridge
 from mseg_studio.ui.workspaces.segment.estimate import Learn, Predict, learn_nothing
 
@@ -31,28 +31,8 @@ class ModelChoice:
         return 0 < len(self.trained_classes) < self.num_classes
 
 
-class OutputChoice(Protocol):
-    """An output taxonomy of a model, as taxonomy/catalog.py lists it."""
-
-    @property
-    def name(self) -> str:
-        """Name of the taxonomy."""
-
-    @property
-    def links(self) -> Links:
-        """Whether the published links are exact or approximate."""
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-
-    @property
-    def note(self) -> str:
-        """A sentence for the tooltip."""
-
-
 class TaxonomyList(Protocol):
-    """What the window asks of taxonomy/catalog.py."""
+    """What a part that only shows results asks of taxonomy/catalog.py."""
 
     def taxonomy(self, name: str) -> Taxonomy:
         """The taxonomy of this name; raises TaxonomyError."""
@@ -67,7 +47,7 @@ class Services:
 
     media: MediaBridge
     inference: InferenceBridge
-    catalog: TaxonomyList
+    catalog: Catalog
     models: Callable[[], Sequence[ModelChoice]]
     predict: Predict
     search: Callable[[Taxonomy, str, int], list[ClassInfo]]

@@ -6,13 +6,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mseg_studio.errors import TaxonomyError
 from mseg_studio.inference.events import (
     EngineReady,
     InferenceDied,
@@ -28,53 +26,22 @@ from mseg_studio.labels.readout import PLAIN, Readout
 from mseg_studio.media.events import FrameReady, MediaFailed, Opened, SourceInfo, ThumbnailReady
 from mseg_studio.media.frame import Frame, FrameRef
 from mseg_studio.progress import Progress
+from mseg_studio.settings import user_folder
+from mseg_studio.taxonomy.catalog import Catalog
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
+from mseg_studio.taxonomy.projection import Projection
 from mseg_studio.ui.bridges import InferenceBridge, MediaBridge
 from mseg_studio.ui.services import ModelChoice, Services
 from mseg_studio.ui.workspaces.segment.estimate import Estimate
 
-FINE = Taxonomy(
-    "universal",
-    tuple(
-        ClassInfo(i, name, rgb)
-        for i, (name, rgb) in enumerate(
-            {
-                "sky": (70, 130, 180),
-                "building": (150, 110, 100),
-                "vegetation": (107, 142, 35),
-                "road": (128, 64, 128),
-                "sidewalk_pavement": (244, 35, 232),
-                "car": (60, 80, 220),
-                "truck": (0, 60, 100),
-                "person": (220, 20, 60),
-            }.items()
-        )
-    ),
-)
-COARSE = Taxonomy(
-    "coarse-3",
-    (ClassInfo(0, "flat", (128, 64, 128)), ClassInfo(1, "vehicle", (60, 80, 220)), ClassInfo(2, "rest", (90, 90, 90))),
-)
-_TO_COARSE = np.array([2, 2, 2, 0, 0, 1, 1, 2], np.uint8)
+_TAXONOMIES = Path(__file__).parent / "taxonomies"
+FINE = Catalog([_TAXONOMIES]).taxonomy("universal")
+"""The classes of the models."""
 
 
-@dataclass(frozen=True)
-class Output:
-    name: str
-    links: str
-    num_classes: int
-    note: str = ""
-
-
-class FakeCatalog:
-    def taxonomy(self, name: str) -> Taxonomy:
-        for one in (FINE, COARSE):
-            if one.name == name:
-                return one
-        raise TaxonomyError(f"unknown taxonomy '{name}'")
-
-    def outputs(self, source: str) -> tuple[Output, ...]:
-        return (Output("universal", "exact", 8), Output("coarse-3", "approximate", 3, "Three coarse classes"))
+def small_catalog() -> Catalog:
+    """FINE and `coarse-3` as if they came with the program, and the folder of the person who runs the test."""
+    return Catalog([_TAXONOMIES, user_folder("taxonomies")])
 
 
 class _Worker:
@@ -188,6 +155,7 @@ class FakeInference(_Worker):
         self._cancelled_up_to = 0
         self.recipes: list[Recipe] = []
         self.readouts: list[Readout] = []
+        self.catalog = small_catalog()
         self._ids: np.ndarray | None = None
         self._model = ""
         self._target = "universal"
@@ -232,8 +200,10 @@ class FakeInference(_Worker):
             best = int(self._ids[y, x])
             others = [i for i in range(8) if i != best][:4]
             fine = [(best, FINE.names[best], 0.9)] + [(i, FINE.names[i], 0.02) for i in others]
-            coarse = [(int(_TO_COARSE[best]), COARSE.names[_TO_COARSE[best]], 0.93)]
-            top = fine if (target or self._target) == "universal" else coarse
+            projection = self.catalog.projection("universal", target or self._target)
+            shown = projection.target.get(int(projection.lookup[best]))
+            other = [] if shown is None else [(shown.id, shown.name, 0.93)]
+            top = fine if projection.is_identity else other
             self._tell(ProbeReady(number, x, y, tuple(fine), tuple(top), 0.01))
 
         self._later(job)
@@ -249,8 +219,9 @@ class FakeInference(_Worker):
         self._later(lambda _n: (time.sleep(0.2), self._tell(EngineReady("cpu", "CPU · torch · float32", 0.1))))
 
     def _ready(self, number: int, readout: Readout, *, ran: bool) -> LabelsReady:
-        taxonomy = FINE if self._target == "universal" else COARSE
-        ids, measure = _read(_scores(self._ids), taxonomy, readout)
+        projection = self.catalog.projection("universal", self._target)
+        taxonomy = projection.target
+        ids, measure = _read(_scores(self._ids), projection, readout)
         labels = LabelMap(ids, taxonomy)
         sidecar = {
             "model": {"name": self._model, "network": "fake", "sha256": "0" * 64},
@@ -283,10 +254,9 @@ def _scores(ids: np.ndarray) -> np.ndarray:
     return np.where(np.arange(8)[:, None, None] == ids, best, (1 - best) / 7)
 
 
-def _read(scores: np.ndarray, taxonomy: Taxonomy, readout: Readout) -> tuple[np.ndarray, np.ndarray | None]:
+def _read(scores: np.ndarray, projection: Projection, readout: Readout) -> tuple[np.ndarray, np.ndarray | None]:
     """Labels, and the measure where one is asked for (only confidence is computed right)."""
-    if taxonomy is COARSE:
-        scores = np.stack([scores[i == _TO_COARSE].sum(axis=0) for i in range(3)])
+    scores = projection.project(scores.astype(np.float32))
     part = np.array(readout.only or range(len(scores)))
     scores = scores[part]
     ids = part[scores.argmax(axis=0)].astype(np.uint8)
@@ -303,10 +273,14 @@ def fake_search(taxonomy: Taxonomy, query: str, limit: int) -> list[ClassInfo]:
 class Doubles:
     """Services on doubles; `media` and `inference` are the fake clients."""
 
-    def __init__(self, *, run_seconds: float = 0.1, cameras: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *, run_seconds: float = 0.1, cameras: tuple[str, ...] = (), catalog: Catalog | None = None
+    ) -> None:
         media, inference = MediaBridge(FakeMedia), InferenceBridge(FakeInference)
         self.media: FakeMedia = media.client
         self.inference: FakeInference = inference.client
+        self.catalog = catalog or small_catalog()
+        self.inference.catalog = self.catalog
         self.run_seconds = run_seconds
         self.run_bytes, self.free_bytes = 600_000_000, 8_000_000_000
         self.models = [
@@ -316,7 +290,7 @@ class Doubles:
         self.services = Services(
             media=media,
             inference=inference,
-            catalog=FakeCatalog(),
+            catalog=self.catalog,
             models=lambda: self.models,
             predict=lambda model, recipe, h, w: Estimate(
                 2, 4, self.run_seconds * len(recipe.scales), self.run_bytes, self.free_bytes

@@ -22,7 +22,8 @@ from PySide6.QtWidgets import (
 )
 
 from mseg_studio.inference.events import EngineReady
-from mseg_studio.ui.services import ModelChoice, OutputChoice
+from mseg_studio.taxonomy.catalog import OutputChoice
+from mseg_studio.ui.services import ModelChoice
 from mseg_studio.ui.theme import SMALL_PX, Theme, sized
 from mseg_studio.ui.widgets import ElidedLabel, FlatBadge, SegmentedButtons, draw_tag
 from mseg_studio.ui.workspaces.segment.estimate import Estimate
