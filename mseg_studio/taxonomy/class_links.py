@@ -9,9 +9,9 @@ from typing import Literal
 
 from mseg_studio.errors import TaxonomyError, nearest, printable
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
-from mseg_studio.taxonomy.master import link_tables
+from mseg_studio.taxonomy.link_table import LinkTable, link_tables
 from mseg_studio.taxonomy.projection import Links
-from mseg_studio.taxonomy.table import LinkTable, TaxonomyTable
+from mseg_studio.taxonomy.table import TaxonomyTable
 
 LinkKind = Literal["one", "merge", "split", "none"]
 

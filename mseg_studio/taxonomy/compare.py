@@ -8,9 +8,8 @@ from types import MappingProxyType
 
 from mseg_studio.errors import TaxonomyError, printable
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
-from mseg_studio.taxonomy.master import link_table
+from mseg_studio.taxonomy.link_table import LinkTable, link_table
 from mseg_studio.taxonomy.projection import Links
-from mseg_studio.taxonomy.table import LinkTable
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class PairReport:
     merges: Mapping[str, tuple[str, ...]]
     """Target classes that several source classes lead to, with those."""
     splits: Mapping[str, tuple[str, ...]]
-    """Source classes that stand for several target classes, with those: all that lead back to it, and its own target."""
+    """Source classes that stand for several target classes, with those: what leads back to it, and its own target."""
     unmapped: tuple[str, ...]
     """Source classes without a target."""
     unreached: tuple[str, ...]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from mseg_studio.settings import resource_folder
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
+from mseg_studio.taxonomy.link_table import LinkTable, link_tables
 from mseg_studio.taxonomy.model import ClassInfo
 from mseg_studio.taxonomy.projection import Links
-from mseg_studio.taxonomy.table import LinkTable, TaxonomyTable, read_links
+from mseg_studio.taxonomy.table import TaxonomyTable
 
 Kind = Literal["training", "relabeled", "test", "links only", "yours"]
 KINDS: tuple[Kind, ...] = ("training", "relabeled", "test", "links only", "yours")
@@ -65,7 +64,7 @@ def master_table(catalog: Catalog) -> MasterTable:
     """The table of all taxonomies of `catalog` that have links with the universal one, and the columns with links only.
 
     A cell of a training or relabeled column holds the classes that lead to the row's class, as MSeg publishes them; one
-    of a test column the class that the row's class leads to. One of the user's own is read as an output where it is one.
+    of a test column the class that the row's class leads to. The user's own are read as outputs where they are ones.
     Taxonomies that cannot be used are left out; `Catalog.problems` tells why.
     """
     universal = catalog.taxonomy(UNIVERSAL)
@@ -79,17 +78,6 @@ def master_table(catalog: Catalog) -> MasterTable:
     )
     parents = dict.fromkeys(info.parent for info in universal.classes if info.parent is not None)
     return MasterTable(tuple(column for column, _cells in entries), rows, tuple(parents))
-
-
-@functools.cache
-def link_tables() -> tuple[LinkTable, ...]:
-    """Published columns of the table that are no taxonomies, in alphabetical order."""
-    return tuple(read_links(path) for path in sorted(resource_folder("links").glob("*.yaml")))
-
-
-def link_table(name: str) -> LinkTable | None:
-    """The column with links only that is called `name`."""
-    return next((table for table in link_tables() if table.name == name), None)
 
 
 _Cells = Mapping[str, tuple[str, ...]]
