@@ -1,0 +1,195 @@
+"""The panel as a whole: a class, its links, a pair, and how one leads to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+
+from mseg_studio.taxonomy.catalog import Catalog, default_catalog
+from mseg_studio.taxonomy.class_links import class_links
+from mseg_studio.taxonomy.compare import compare
+from mseg_studio.ui.theme import Theme
+from mseg_studio.ui.workspaces.taxonomy.class_facts import about, count_words
+from mseg_studio.ui.workspaces.taxonomy.detail import DetailPanel
+from mseg_studio.ui.workspaces.taxonomy.image_facts import ImageFacts, percent
+from mseg_studio.ui.workspaces.taxonomy.pair_summary import rows_of
+
+
+@pytest.fixture
+def theme(qapp: QApplication) -> Iterator[Theme]:
+    theme = Theme(qapp, "dark")
+    yield theme
+    theme.close()
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    return default_catalog()
+
+
+@pytest.fixture
+def panel(qtbot: Any, catalog: Catalog, theme: Theme) -> DetailPanel:
+    panel = DetailPanel(catalog, theme)
+    panel.resize(390, 780)
+    qtbot.addWidget(panel)
+    panel.show()
+    qtbot.waitExposed(panel)
+    return panel
+
+
+def test_a_class_shows_what_is_known_of_it(panel: DetailPanel, catalog: Catalog) -> None:
+    panel.show_class("universal", "bicyclist")
+    assert panel.shown == ("universal", "bicyclist")
+    assert panel.facts.heading.text() == "bicyclist · universal 127"
+    assert panel.facts.about.text() == "parent person · WordNet bicyclist.n.01 · also cyclist"
+    links = class_links(catalog, "universal", "bicyclist")
+    assert panel.facts.counts.text() == count_words(links)
+    shown = [(box.link.taxonomy, box.link.class_name) for box in panel.graph.boxes]
+    assert shown == [(link.taxonomy, link.class_name) for link in (*links.incoming, *links.outgoing)]
+
+
+def test_a_click_walks_and_the_way_back_is_kept(panel: DetailPanel, qtbot: Any) -> None:
+    seen: list[tuple[str, str]] = []
+    panel.walked.connect(lambda taxonomy, name: seen.append((taxonomy, name)))
+    panel.show_class("universal", "bicyclist")
+    assert panel.facts.back.isHidden()
+    box = next(box for box in panel.graph.outgoing if box.link.taxonomy == "wilddash-19")
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton)
+    assert seen == [("wilddash-19", "rider")] and panel.shown == ("wilddash-19", "rider")
+    assert panel.facts.back.text() == "← bicyclist"
+    sources = [box.link.class_name for box in panel.graph.incoming]
+    assert sources[:3] == ["rider_other", "bicyclist", "motorcyclist"]
+    qtbot.mouseClick(panel.facts.back, Qt.MouseButton.LeftButton)
+    assert seen[-1] == ("universal", "bicyclist") == panel.shown
+    assert panel.facts.back.isHidden()
+    panel.back()
+    assert len(seen) == 2
+
+
+def test_alt_left_goes_back(panel: DetailPanel, qtbot: Any) -> None:
+    panel.show_class("universal", "road")
+    panel.show_class("universal", "sky")
+    panel.activateWindow()
+    qtbot.waitUntil(panel.isActiveWindow)
+    panel.graph.boxes[0].setFocus()
+    qtbot.keyClick(panel.graph.boxes[0], Qt.Key.Key_Left, Qt.KeyboardModifier.AltModifier)
+    assert panel.shown == ("universal", "road")
+
+
+def test_showing_the_same_class_again_is_no_step(panel: DetailPanel) -> None:
+    panel.show_class("universal", "road")
+    panel.show_class("universal", "road")
+    assert panel.facts.back.isHidden()
+
+
+def test_an_unknown_class_is_one_line(panel: DetailPanel) -> None:
+    panel.show_class("universal", "unicorn")
+    assert "has no class 'unicorn'" in panel.facts.about.text()
+    assert panel.graph.boxes == []
+
+
+def test_a_column_with_links_only_can_be_walked_to(panel: DetailPanel) -> None:
+    panel.show_class("universal", "bed")
+    box = next(box for box in panel.graph.boxes if box.link.taxonomy == "nyudepthv2-37")
+    box.click()
+    assert panel.shown is not None and panel.shown[0] == "nyudepthv2-37"
+    assert panel.facts.about.text() == "Only its links are published, no order of classes."
+    assert ("universal", "bed") in [(box.link.taxonomy, box.link.class_name) for box in panel.graph.boxes]
+
+
+def test_the_box_of_a_missing_target_shows_what_else_is_missing_there(panel: DetailPanel, qtbot: Any) -> None:
+    panel.show_class("universal", "bicyclist")
+    box = next(box for box in panel.graph.outgoing if box.link.taxonomy == "scannet-20")
+    assert box.text() == "no target" and box.link.class_name is None
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton)
+    assert panel.shown == ("universal", "bicyclist")
+    assert panel.pair.title.text() == "universal → scannet-20 ▾"
+
+
+def test_a_pair_says_what_is_merged_and_lost(panel: DetailPanel, catalog: Catalog) -> None:
+    panel.show_pair("universal", "wilddash-19")
+    report = compare(catalog, "universal", "wilddash-19")
+    assert panel.pair.coverage.text() == f"{len(report.links)} of 194 classes have a target"
+    assert panel.pair.badge.text() == "exact" and panel.pair.through.text() == ""
+    lines = [panel.pair.list.item(row).text() for row in range(panel.pair.list.count())]
+    assert "merge rider ← rider_other, bicyclist, motorcyclist" in lines
+    assert len(lines) == len(rows_of(report)) == 3 + 194 - len(report.links)
+
+
+def test_a_composed_pair_says_so(panel: DetailPanel) -> None:
+    panel.show_pair("ade20k-150", "voc2012")
+    assert panel.pair.badge.text() == "approximate" and panel.pair.through.text() == "through universal"
+
+
+def test_a_pair_without_links_is_one_line(panel: DetailPanel) -> None:
+    panel.show_pair("voc2012", "ade20k-150")
+    assert "no links lead" in panel.pair.coverage.text()
+    assert panel.pair.badge.isHidden() and panel.pair.list.count() == 0
+
+
+def test_a_line_of_a_pair_leads_to_its_class(panel: DetailPanel) -> None:
+    panel.show_pair("universal", "wilddash-19")
+    item = next(i for i in map(panel.pair.list.item, range(9)) if i.text().startswith("merge rider"))
+    panel.pair.list.itemActivated.emit(item)
+    assert panel.shown == ("wilddash-19", "rider")
+
+
+def test_a_target_is_chosen_from_the_menu(panel: DetailPanel, catalog: Catalog) -> None:
+    names = [action.text() for action in panel.pair.menu.actions()]
+    assert names == list(catalog.names())
+    next(action for action in panel.pair.menu.actions() if action.text() == "kitti-19").trigger()
+    assert panel.pair.title.text() == "universal → kitti-19 ▾"
+
+
+def test_the_open_image_adds_its_shares(panel: DetailPanel, qtbot: Any) -> None:
+    panel.show_class("universal", "bicyclist")
+    assert panel.facts.pixels.isHidden() and panel.pair.paint.isHidden()
+    panel.set_image(ImageFacts("camvid-11", {"bicyclist": 0.019}, 0.013, 0.0004))
+    assert panel.facts.image.text() == "on this image <b>1.9 %</b>"
+    assert panel.pair.title.text() == "universal → camvid-11 ▾"
+    assert panel.pair.lost.text() == "on this image <b>&lt;0.1 %</b> of probability has no target"
+    assert panel.pair.differing.text() == "project and map differ on <b>1.3 %</b> of pixels"
+    with qtbot.waitSignal(panel.difference_asked):
+        qtbot.mouseClick(panel.pair.paint, Qt.MouseButton.LeftButton)
+    with qtbot.waitSignal(panel.pixels_asked) as asked:
+        qtbot.mouseClick(panel.facts.pixels, Qt.MouseButton.LeftButton)
+    assert asked.args == ["bicyclist"]
+    panel.show_class("universal", "road")
+    assert panel.facts.image.text() == "not on this image" and panel.facts.pixels.isHidden()
+    panel.show_class("camvid-11", "Bicyclist")
+    assert panel.facts.image.isHidden() and not panel.facts.pixels.isHidden()
+
+
+def test_a_pair_that_was_chosen_stays_while_the_image_changes(panel: DetailPanel) -> None:
+    panel.set_image(ImageFacts("camvid-11", {}, 0.0, 0.0))
+    panel.show_pair("universal", "kitti-19")
+    panel.set_image(ImageFacts("camvid-11", {"road": 0.5}, 0.1, 0.0))
+    assert panel.pair.title.text() == "universal → kitti-19 ▾"
+    assert panel.pair.lost.isHidden() and panel.pair.differing.isHidden()
+    panel.show_pair("universal", "camvid-11")
+    assert not panel.pair.lost.isHidden()
+    panel.set_image(None)
+    assert panel.pair.lost.isHidden()
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.0, "0 %"), (0.0001, "<0.1 %"), (0.0194, "1.9 %"), (1.0, "100.0 %")])
+def test_shares_in_words(share: float, words: str) -> None:
+    assert percent(share) == words
+
+
+def test_a_class_of_which_nothing_is_known_says_that(catalog: Catalog) -> None:
+    info = catalog.taxonomy("voc2012").get(0)
+    assert about(info) == "no parent, WordNet id or alias"
+
+
+def test_every_class_of_every_taxonomy_can_be_shown(catalog: Catalog, qtbot: Any, theme: Theme) -> None:
+    panel = DetailPanel(catalog, theme)
+    qtbot.addWidget(panel)
+    for name in catalog.names():
+        info = catalog.taxonomy(name).classes[0]
+        panel.show_class(name, info.name)
+        assert panel.facts.heading.text() == f"{info.name} · {name} {info.id}"
