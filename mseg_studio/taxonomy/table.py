@@ -1,25 +1,37 @@
 """One taxonomy file: YAML to checked values, with the line of every mistake.
 
 The file is read as YAML nodes and never constructed (plain_yaml.py): no merge keys, no type guessing (a class may be
-called `no`), and duplicate keys are seen.
+called `no`), and duplicate keys are seen. Reading a file for use ends at the first mistake; the linter hears of all.
 """
 
 from __future__ import annotations
 
-import re
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar, cast
+from typing import cast
 
 import yaml
 
 from mseg_studio.errors import TaxonomyError, nearest, printable
 from mseg_studio.plain_yaml import compose, yaml_reason
-from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
+from mseg_studio.taxonomy.model import UNLABELED, ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Links
+from mseg_studio.taxonomy.table_nodes import (
+    Report,
+    TableError,
+    items_of,
+    mistake_at,
+    names_of,
+    no_class,
+    number_of,
+    optional_text_of,
+    shown,
+    text_of,
+)
 
 FORMAT = 1
 MAX_BYTES = 4 * 1024 * 1024
@@ -37,10 +49,7 @@ _KEYS = (
     "from_universal",
     "to",
 )
-_LINK_KEYS = ("format", "name", "source", "note", "to_universal", "from_universal", "unlabeled")
 _CLASS_KEYS = ("id", "name", "rgb", "parent", "wordnet", "aliases")
-_NULLS = ("", "~", "null")
-_Built = TypeVar("_Built")
 
 
 def _no_links() -> Mapping[str, Mapping[str, str]]:
@@ -65,39 +74,11 @@ class TaxonomyTable:
     """Published links to other taxonomies, by their name: class of this taxonomy -> class of that one."""
 
 
-@dataclass(frozen=True)
-class LinkTable:
-    """Published links of classes whose order, and so whose integers, nobody published: good to look at, no taxonomy."""
-
-    name: str
-    path: Path
-    note: str = ""
-    to_universal: Mapping[str, str] | None = None
-    from_universal: Mapping[str, str] | None = None
-    unlabeled: tuple[str, ...] = ()
-    """Classes that the table lists and leads nowhere."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every class that the links name, in the order of the file."""
-        linked = self.to_universal if self.to_universal is not None else (self.from_universal or {}).values()
-        return tuple(dict.fromkeys((*linked, *self.unlabeled)))
-
-
 def read_table(path: Path) -> TaxonomyTable:
     """The table in the YAML file `path` (contracts.md, "Taxonomy").
 
     Raises TaxonomyError with one line: file, line number, key, what was expected and what came.
     """
-    return _read(path, _table)
-
-
-def read_links(path: Path) -> LinkTable:
-    """The links in the YAML file `path` of resources/links. Raises TaxonomyError as `read_table` does."""
-    return _read(path, _link_table)
-
-
-def _read(path: Path, build: Callable[[yaml.Node | None, Path], _Built]) -> _Built:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise TaxonomyError(f"is larger than {MAX_BYTES // 2**20} MiB, expected a taxonomy", path=path)
@@ -107,198 +88,206 @@ def _read(path: Path, build: Callable[[yaml.Node | None, Path], _Built]) -> _Bui
     except UnicodeDecodeError as error:
         raise TaxonomyError(f"byte {error.start} is not UTF-8, expected a taxonomy in YAML", path=path) from error
     try:
-        return build(compose(text), path)
+        return TableReader(path).table(compose(text))
     except yaml.YAMLError as error:
         raise TaxonomyError(f"is not YAML: {yaml_reason(error)}", path=path) from error
     except TaxonomyError as error:
         raise TaxonomyError(error.reason, path=path) from error
 
 
-def _table(root: yaml.Node | None, path: Path) -> TaxonomyTable:
-    nodes = _top_level(root, path, known=_KEYS, needed=("format", "name", "ignore_id", "classes"))
-    name = _text(nodes["name"], "name")
-    links = _text(nodes["links"], "links") if "links" in nodes else "exact"
-    if links not in ("exact", "approximate"):
-        raise TaxonomyError(f"{_line(nodes['links'])}: links is '{printable(links)}', expected exact or approximate")
-    taxonomy = Taxonomy(
-        name=name,
-        classes=tuple(_classes(nodes["classes"])),
-        ignore_id=_number(nodes["ignore_id"], "ignore_id"),
-        source=_optional_text(nodes, "source") or "",
-    )
-    to = _mapping(nodes["to"], "to") if "to" in nodes else {}
-    return TaxonomyTable(
-        taxonomy=taxonomy,
-        path=path,
-        links=cast(Links, links),
-        note=_optional_text(nodes, "note") or "",
-        to_universal=_links(nodes.get("to_universal"), "to_universal", keys=taxonomy),
-        from_universal=_links(nodes.get("from_universal"), "from_universal", values=taxonomy),
-        to=MappingProxyType(
-            {name: found for name, node in to.items() if (found := _links(node, f"to {name}", keys=taxonomy))}
-        ),
-    )
+def _stop(mistake: TableError) -> None:
+    raise mistake
 
 
-def _link_table(root: yaml.Node | None, path: Path) -> LinkTable:
-    nodes = _top_level(root, path, known=_LINK_KEYS, needed=("format", "name"))
-    return LinkTable(
-        name=_text(nodes["name"], "name"),
-        path=path,
-        note=_optional_text(nodes, "note") or "",
-        to_universal=_links(nodes.get("to_universal"), "to_universal"),
-        from_universal=_links(nodes.get("from_universal"), "from_universal"),
-        unlabeled=tuple(_text(part, "unlabeled") for part in _items(nodes["unlabeled"], "unlabeled"))
-        if "unlabeled" in nodes
-        else (),
-    )
+class TableReader:
+    """One pass over the nodes of a file. What `report` hears of and does not raise is left out, and reading goes on."""
 
+    def __init__(self, path: Path, report: Report = _stop) -> None:
+        self._path = path
+        self._report = report
+        self._name = path.stem
+        self._names: Counter[str] = Counter()
 
-def _top_level(
-    root: yaml.Node | None, path: Path, *, known: tuple[str, ...], needed: tuple[str, ...]
-) -> dict[str, yaml.Node]:
-    """Values of a file by key, its format and its name checked."""
-    if not isinstance(root, yaml.MappingNode):
-        raise TaxonomyError(f"expected `key: value` lines, got {_shown(root)}")
-    _check_format(root)
-    nodes = _mapping(root, "file", known=known)
-    for key in needed:
-        if key not in nodes:
-            raise TaxonomyError(f"key '{key}' is missing")
-    name = _text(nodes["name"], "name")
-    if name != path.stem:
-        raise TaxonomyError(
-            f"{_line(nodes['name'])}: name is '{printable(name)}', expected the file's name, '{path.stem}'"
+    def table(self, root: yaml.Node | None) -> TaxonomyTable:
+        """The table. Raises TableError, one that was reported or not, where nothing usable is left."""
+        nodes = self._top_level(root)
+        links = "exact"
+        with self._told():
+            links = _links_kind(nodes.get("links"))
+        classes = self._classes(nodes.get("classes"))
+        taxonomy = self._taxonomy(classes, nodes)
+        to_universal = self._links(nodes.get("to_universal"), "to_universal", own="key")
+        from_universal = self._links(nodes.get("from_universal"), "from_universal", own="value")
+        to = {name: self._links(node, f"to {name}", own="key") for name, node in self._targets(nodes).items()}
+        note = ""
+        with self._told():
+            note = optional_text_of(nodes, "note") or ""
+        if taxonomy is None:
+            raise TableError("has no classes that can be read", column="classes")
+        return TaxonomyTable(
+            taxonomy=taxonomy,
+            path=self._path,
+            links=cast(Links, links),
+            note=note,
+            to_universal=to_universal,
+            from_universal=from_universal,
+            to=MappingProxyType({name: found for name, found in to.items() if found}),
         )
-    return nodes
+
+    def mapping(
+        self, node: yaml.Node, what: str, *, known: tuple[str, ...] | None = None, twice: str = "key"
+    ) -> dict[str, yaml.Node]:
+        """Keys and values in order; a key that repeats (a mistake of kind `twice`) or is not `known` is left out."""
+        if not isinstance(node, yaml.MappingNode):
+            raise mistake_at(node, f"{what} is {shown(node)}, expected `key: value`", column=what)
+        nodes: dict[str, yaml.Node] = {}
+        for key_node, value in node.value:
+            with self._told():
+                key = text_of(key_node, f"a key of {what}")
+                if known is not None and key not in known:
+                    reason = f"{what} has an unknown key '{printable(key)}'{nearest(key, known)}"
+                    raise mistake_at(key_node, reason, column=key, code="key")
+                if key in nodes:
+                    reason = f"{what} has '{printable(key)}' twice, expected it once"
+                    raise mistake_at(key_node, reason, column=key if known else what, code=twice)
+                nodes[key] = value
+        return nodes
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except TableError as mistake:
+            self._report(mistake)
+
+    def _top_level(self, root: yaml.Node | None) -> dict[str, yaml.Node]:
+        """Values of the file by key, its format and its name checked."""
+        if not isinstance(root, yaml.MappingNode):
+            code = "empty" if root is None else "yaml"
+            raise TableError(f"expected `key: value` lines, got {shown(root)}", code=code)
+        _check_format(root)
+        nodes = self.mapping(root, "file", known=_KEYS)
+        for key in ("format", "name", "ignore_id", "classes"):
+            if key not in nodes:
+                self._report(TableError(f"key '{key}' is missing", column=key, code="key"))
+        with self._told():
+            if "name" in nodes and (name := text_of(nodes["name"], "name")) != self._name:
+                reason = f"name is '{printable(name)}', expected the file's name, '{self._name}'"
+                raise mistake_at(nodes["name"], reason, column="name", code="name")
+        return nodes
+
+    def _targets(self, nodes: Mapping[str, yaml.Node]) -> dict[str, yaml.Node]:
+        with self._told():
+            return self.mapping(nodes["to"], "to") if "to" in nodes else {}
+        return {}
+
+    def _taxonomy(self, classes: list[ClassInfo], nodes: Mapping[str, yaml.Node]) -> Taxonomy | None:
+        """The classes as a taxonomy; without the ignore id of the file where that is the mistake."""
+        source = ""
+        with self._told():
+            source = optional_text_of(nodes, "source") or ""
+        with self._told():
+            ignore_id = number_of(nodes["ignore_id"], "ignore_id") if "ignore_id" in nodes else 255
+            try:
+                return Taxonomy(self._name, tuple(classes), ignore_id, source)
+            except TaxonomyError as error:
+                key = "ignore_id" if classes else "classes"
+                raise mistake_at(nodes.get(key), error.reason, column=key, code="id" if classes else "empty") from error
+        ids = {info.id for info in classes}
+        return Taxonomy(self._name, tuple(classes), 255 if max(ids) < 255 else 65535, source) if ids else None
+
+    def _classes(self, node: yaml.Node | None) -> list[ClassInfo]:
+        """Checked classes in order of id."""
+        found: list[ClassInfo] = []
+        if node is None:
+            return found
+        with self._told():
+            items = items_of(node, "classes")
+            self._names = Counter(names_of(items))
+            names: set[str] = set()
+            for item in items:
+                with self._told():
+                    info = self._class(item)
+                    if found and info.id <= found[-1].id:
+                        reason = (
+                            f"class '{printable(info.name)}' has id {info.id} after id {found[-1].id}, "
+                            "expected ids that increase"
+                        )
+                        raise mistake_at(item, reason, column="id", code="id")
+                    if info.name in names and info.name != UNLABELED:
+                        reason = f"taxonomy '{self._name}' names class '{info.name}' twice"
+                        raise mistake_at(item, reason, column="name", code="twice")
+                    names.add(info.name)
+                    found.append(info)
+        return found
+
+    def _class(self, node: yaml.Node) -> ClassInfo:
+        nodes = self.mapping(node, "class", known=_CLASS_KEYS)
+        for key in ("id", "name", "rgb"):
+            if key not in nodes:
+                raise mistake_at(node, f"key '{key}' of a class is missing", column=key, code="key")
+        rgb = tuple(number_of(part, "rgb") for part in items_of(nodes["rgb"], "rgb"))
+        if len(rgb) != 3:
+            raise mistake_at(node, f"rgb is {shown(nodes['rgb'])}, expected three numbers 0 to 255", column="rgb")
+        class_id, name = number_of(nodes["id"], "id"), text_of(nodes["name"], "name")
+        parent, wordnet = optional_text_of(nodes, "parent"), optional_text_of(nodes, "wordnet")
+        aliases = items_of(nodes["aliases"], "aliases") if "aliases" in nodes else []
+        try:
+            return ClassInfo(
+                id=class_id,
+                name=name,
+                rgb=(rgb[0], rgb[1], rgb[2]),
+                parent=parent,
+                wordnet=wordnet,
+                aliases=tuple(text_of(part, "aliases") for part in aliases),
+            )
+        except TableError:
+            raise
+        except TaxonomyError as error:
+            column, code = ("id", "id") if class_id > 65534 else ("name", "white space")
+            if column == "name" and name and name == name.strip() and name.isprintable():
+                column, code = "rgb", "value"
+            raise mistake_at(node, error.reason, column=column, code=code) from error
+
+    def _links(self, node: yaml.Node | None, what: str, *, own: str) -> Mapping[str, str] | None:
+        """Class -> class; names on the taxonomy's own side, `key` or `value`, are checked against it.
+
+        None for no links: an empty mapping links nothing.
+        """
+        if node is None:
+            return None
+        links: dict[str, str] = {}
+        with self._told():
+            for key, value_node in self.mapping(node, what, twice="mapped twice").items():
+                with self._told():
+                    value = text_of(value_node, what)
+                    name = value if own == "value" else key
+                    if self._names[name] != 1:
+                        reason = f"{what}: {self._not_one(name)}"
+                        raise mistake_at(value_node, reason, column=what, code="unknown class")
+                    links[key] = value
+        return MappingProxyType(links) if links else None
+
+    def _not_one(self, name: str) -> str:
+        if self._names[name]:
+            return f"taxonomy '{self._name}' has several classes '{printable(name)}', expected one"
+        return no_class(self._name, name, self._names)
 
 
 def _check_format(root: yaml.MappingNode) -> None:
     """First of all checks: a newer file may have keys this reader cannot know."""
     for key, value in root.value:
         if isinstance(key, yaml.ScalarNode) and key.value == "format":
-            number = _number(value, "format")
+            number = number_of(value, "format")
             if number > FORMAT:
-                raise TaxonomyError(f"format is {number}, written by a newer MSeg Studio; this one reads {FORMAT}")
+                reason = f"format is {number}, written by a newer MSeg Studio; this one reads {FORMAT}"
+                raise TableError(reason, column="format")
             if number < FORMAT:
-                raise TaxonomyError(f"{_line(value)}: format is {number}, expected {FORMAT}")
+                raise mistake_at(value, f"format is {number}, expected {FORMAT}", column="format")
 
 
-def _classes(node: yaml.Node) -> Iterator[ClassInfo]:
-    """Checked classes in order; a name or id that repeats is reported with both lines."""
-    if not isinstance(node, yaml.SequenceNode):
-        raise TaxonomyError(f"{_line(node)}: classes is {_shown(node)}, expected a list")
-    last: ClassInfo | None = None
-    for item in node.value:
-        info = _class(item)
-        if last is not None and info.id <= last.id:
-            raise TaxonomyError(
-                f"{_line(item)}: class '{printable(info.name)}' has id {info.id} after id {last.id}, "
-                "expected ids that increase"
-            )
-        last = info
-        yield info
-
-
-def _class(node: yaml.Node) -> ClassInfo:
-    nodes = _mapping(node, "class", known=_CLASS_KEYS)
-    for key in ("id", "name", "rgb"):
-        if key not in nodes:
-            raise TaxonomyError(f"{_line(node)}: key '{key}' of a class is missing")
-    rgb = tuple(_number(part, "rgb") for part in _items(nodes["rgb"], "rgb"))
-    if len(rgb) != 3:
-        raise TaxonomyError(f"{_line(node)}: rgb is {_shown(nodes['rgb'])}, expected three numbers 0 to 255")
-    try:
-        return ClassInfo(
-            id=_number(nodes["id"], "id"),
-            name=_text(nodes["name"], "name"),
-            rgb=(rgb[0], rgb[1], rgb[2]),
-            parent=_optional_text(nodes, "parent"),
-            wordnet=_optional_text(nodes, "wordnet"),
-            aliases=tuple(_text(part, "aliases") for part in _items(nodes["aliases"], "aliases"))
-            if "aliases" in nodes
-            else (),
-        )
-    except TaxonomyError as error:
-        raise error if error.reason.startswith("line ") else TaxonomyError(f"{_line(node)}: {error.reason}") from error
-
-
-def _links(
-    node: yaml.Node | None, what: str, *, keys: Taxonomy | None = None, values: Taxonomy | None = None
-) -> Mapping[str, str] | None:
-    """Class -> class; names on the side of the taxonomy given are checked against it.
-
-    None for no links: an empty mapping links nothing.
-    """
-    if node is None:
-        return None
-    links: dict[str, str] = {}
-    own = keys or values
-    count = Counter(own.names) if own is not None else Counter()
-    for key, value_node in _mapping(node, what).items():
-        value = _text(value_node, what)
-        name = value if keys is None else key
-        if own is not None and count[name] != 1:
-            raise TaxonomyError(f"{_line(value_node)}: {what}: {_not_one(own, name)}")
-        links[key] = value
-    return MappingProxyType(links) if links else None
-
-
-def _not_one(taxonomy: Taxonomy, name: str) -> str:
-    if name in taxonomy.names:
-        return f"taxonomy '{taxonomy.name}' has several classes '{name}', expected one"
-    return f"taxonomy '{taxonomy.name}' has no class '{printable(name)}'{nearest(name, taxonomy.names)}"
-
-
-def _mapping(node: yaml.Node, what: str, *, known: tuple[str, ...] | None = None) -> dict[str, yaml.Node]:
-    if not isinstance(node, yaml.MappingNode):
-        raise TaxonomyError(f"{_line(node)}: {what} is {_shown(node)}, expected `key: value`")
-    nodes: dict[str, yaml.Node] = {}
-    for key_node, value in node.value:
-        key = _text(key_node, f"a key of {what}")
-        if known is not None and key not in known:
-            raise TaxonomyError(f"{_line(key_node)}: {what} has an unknown key '{printable(key)}'{nearest(key, known)}")
-        if key in nodes:
-            raise TaxonomyError(f"{_line(key_node)}: {what} has '{printable(key)}' twice, expected it once")
-        nodes[key] = value
-    return nodes
-
-
-def _items(node: yaml.Node, what: str) -> list[yaml.Node]:
-    if not isinstance(node, yaml.SequenceNode):
-        raise TaxonomyError(f"{_line(node)}: {what} is {_shown(node)}, expected a list")
-    return list(node.value)
-
-
-def _text(node: yaml.Node, what: str) -> str:
-    if not isinstance(node, yaml.ScalarNode) or _is_null(node):
-        raise TaxonomyError(f"{_line(node)}: {what} is {_shown(node)}, expected text")
-    return str(node.value)
-
-
-def _optional_text(nodes: Mapping[str, yaml.Node], key: str) -> str | None:
-    node = nodes.get(key)
-    return None if node is None or _is_null(node) else _text(node, key)
-
-
-def _number(node: yaml.Node, what: str) -> int:
-    if not isinstance(node, yaml.ScalarNode) or not re.fullmatch("[0-9]{1,9}", node.value):
-        raise TaxonomyError(f"{_line(node)}: {what} is {_shown(node)}, expected a whole number")
-    return int(node.value)
-
-
-def _is_null(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and not node.style and node.value in _NULLS
-
-
-def _shown(node: yaml.Node | None) -> str:
-    """A node in a message: short whatever it holds."""
-    if node is None or _is_null(node):
-        return "nothing"
-    if isinstance(node, yaml.ScalarNode):
-        return f"'{printable(node.value[:40])}'"
-    return f"a {'list' if isinstance(node, yaml.SequenceNode) else 'mapping'} of {len(node.value)}"
-
-
-def _line(node: yaml.Node) -> str:
-    return f"line {node.start_mark.line + 1}"
+def _links_kind(node: yaml.Node | None) -> str:
+    links = "exact" if node is None else text_of(node, "links")
+    if links not in ("exact", "approximate"):
+        raise mistake_at(node, f"links is '{printable(links)}', expected exact or approximate", column="links")
+    return links

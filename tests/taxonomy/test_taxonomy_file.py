@@ -59,7 +59,7 @@ def test_anchors_are_plain_repetition(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("name: no,", "name: road,", "taxonomy 'mine' names class 'road' twice"),
+        ("name: no,", "name: road,", "line 6: taxonomy 'mine' names class 'road' twice"),
         (
             "  sky: no",
             "  sky: raod",
@@ -71,10 +71,10 @@ def test_anchors_are_plain_repetition(tmp_path: Path) -> None:
         ("{id: 2,", "{id: -2,", "line 6: id is '-2', expected a whole number"),
         ("{id: 2,", "{id: 2.5,", "line 6: id is '2.5', expected a whole number"),
         ("{id: 2,", "{id: 70000,", "line 6: class 'no' has id 70000, expected 0 to 65534"),
-        ("{id: 2,", "{id: 300,", "taxonomy 'mine': ignore id is 255, expected 65535"),
-        ("{id: 2,", "{id: 255,", "taxonomy 'mine': id 255 is both a class and the ignore id"),
-        ("ignore_id: 255", "ignore_id: 0", "taxonomy 'mine': id 0 is both a class and the ignore id"),
-        ("ignore_id: 255", "ignore_id: 254", "taxonomy 'mine': ignore id is 254, expected 255"),
+        ("{id: 2,", "{id: 300,", "line 3: taxonomy 'mine': ignore id is 255, expected 65535"),
+        ("{id: 2,", "{id: 255,", "line 3: taxonomy 'mine': id 255 is both a class and the ignore id"),
+        ("ignore_id: 255", "ignore_id: 0", "line 3: taxonomy 'mine': id 0 is both a class and the ignore id"),
+        ("ignore_id: 255", "ignore_id: 254", "line 3: taxonomy 'mine': ignore id is 254, expected 255"),
         ("ignore_id: 255", "ignore_id: none", "line 3: ignore_id is 'none', expected a whole number"),
         ("ignore_id: 255\n", "", "key 'ignore_id' is missing"),
         ("format: 1", "format: 2\nnew: thing", "format is 2, written by a newer MSeg Studio; this one reads 1"),
