@@ -58,6 +58,8 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("confidence", "Confidence", "View", (), "", 1, checkable=True, needs="labels"),
     ActionSpec("margin", "Margin", "View", (), "", 1, checkable=True, needs="labels"),
     ActionSpec("entropy", "Entropy", "View", (), "", 1, checkable=True, needs="labels"),
+    ActionSpec("difference", "Difference", "View", (), "", 1, checkable=True, needs="labels"),
+    ActionSpec("no_target", "No target", "View", (), "", 1, checkable=True, needs="labels"),
     ActionSpec("opacity_up", "More opaque", "View", ("O",), "", 1, needs="segment"),
     ActionSpec("opacity_down", "Less opaque", "View", ("Shift+O",), "", 1, needs="segment"),
     ActionSpec("show_all_classes", "Show all classes", "View", ("Shift+H",), "eye", 1, needs="labels"),

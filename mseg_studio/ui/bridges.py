@@ -63,6 +63,9 @@ class InferenceLike(Protocol):
     def probe(self, x: int, y: int, *, target: str | None = None) -> object:
         """Probabilities at one pixel of the last frame."""
 
+    def compare(self, target: str, *, only: tuple[int, ...]) -> int:
+        """The last frame's labels in another taxonomy, projected and mapped; never a run of the network."""
+
     def cancel(self) -> None:
         """Stop what runs and forget what waits."""
 
@@ -114,7 +117,7 @@ class InferenceBridge(QObject):
     """The inference client with its events as one signal in the window's thread."""
 
     happened = Signal(object)
-    """Prediction, SegmentProgress, ProbeReady, EngineReady, InferenceFailed, RequestCancelled or InferenceDied."""
+    """An InferenceEvent, LabelsReady as a Prediction."""
 
     def __init__(self, make_client: Callable[[Callable[[InferenceEvent], None]], InferenceLike]) -> None:
         super().__init__()

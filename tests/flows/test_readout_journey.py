@@ -200,7 +200,7 @@ def test_measures_and_labels_take_turns(open_window: Any, picture: Path, qtbot: 
     assert [m for m, button in layers.measures.items() if button.isChecked()] == ["entropy"]
     window.workspace.canvas.setFocus()
     QTest.keyClick(window, Qt.Key.Key_T)
-    assert layers.labels.isChecked() and layers.measure is None and window.session.measure is None
+    assert layers.labels.isChecked() and layers.view is None and window.session.measure is None
     assert not display.legend.isVisible()
 
 

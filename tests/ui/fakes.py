@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from mseg_studio.inference.events import (
+    ComparisonReady,
     EngineReady,
     InferenceDied,
     InferenceFailed,
@@ -21,8 +22,10 @@ from mseg_studio.inference.events import (
     SegmentProgress,
 )
 from mseg_studio.inference.recipe import Recipe
+from mseg_studio.labels.comparison import compare
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.readout import PLAIN, Readout
+from mseg_studio.labels.score_map import ScoreMap
 from mseg_studio.media.events import FrameReady, MediaFailed, Opened, SourceInfo, ThumbnailReady
 from mseg_studio.media.frame import Frame, FrameRef
 from mseg_studio.progress import Progress
@@ -151,6 +154,8 @@ class FakeInference(_Worker):
         self.fail_with = ""
         self.runs = 0
         self.projections = 0
+        self.comparisons = 0
+        self.compare_seconds = 0.0
         self.cancels = 0
         self._cancelled_up_to = 0
         self.recipes: list[Recipe] = []
@@ -207,6 +212,21 @@ class FakeInference(_Worker):
             self._tell(ProbeReady(number, x, y, tuple(fine), tuple(top), 0.01))
 
         self._later(job)
+
+    def compare(self, target: str, *, only: tuple[int, ...] = ()) -> int:
+        def job(number: int) -> None:
+            time.sleep(self.compare_seconds)
+            if number <= self._cancelled_up_to:
+                self._tell(RequestCancelled(number))
+            elif self._ids is None:
+                self._tell(InferenceFailed(number, "ScoresGoneError", "the scores are no longer kept", ""))
+            else:
+                self.comparisons += 1
+                projection = self.catalog.projection("universal", target)
+                scores = ScoreMap.from_dense(_scores(self._ids), taxonomy=FINE, k=8)
+                self._tell(ComparisonReady(number, compare(scores, projection, only=only), 0.001))
+
+        return self._later(job)
 
     def cancel(self) -> None:
         self.cancels += 1

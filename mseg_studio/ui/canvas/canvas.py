@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent,
 from PySide6.QtWidgets import QWidget
 
 from mseg_studio.ui.canvas.composition import Composition
-from mseg_studio.ui.canvas.layers import ColorTable, HeatLayer, LabelLayer, Picture
+from mseg_studio.ui.canvas.layers import ColorTable, DifferenceLayer, HeatLayer, LabelLayer, Picture
 from mseg_studio.ui.canvas.viewport import Viewport
 from mseg_studio.ui.theme import Theme
 
@@ -65,8 +65,8 @@ class Canvas(QWidget):
         self._composition.set_labels(layer)
         self.update()
 
-    def set_heat(self, layer: HeatLayer | None) -> None:
-        """Show this measure in place of the labels' colours, None: the labels again."""
+    def set_heat(self, layer: HeatLayer | DifferenceLayer | None) -> None:
+        """Show this measure or difference in place of the labels' colours, None: the labels again."""
         self._composition.set_heat(layer)
         self.update()
 

@@ -12,13 +12,13 @@ from PySide6.QtGui import QImage, QPainter
 from mseg_studio.ui.canvas.layers import (
     ColorTable,
     Composer,
+    DifferenceLayer,
     HeatLayer,
     LabelLayer,
     Picture,
     Pixels,
     edge_colors,
     edges,
-    heat_colors,
     painted,
 )
 from mseg_studio.ui.canvas.viewport import Viewport
@@ -67,7 +67,7 @@ class Composition:
     def __init__(self) -> None:
         self.picture: Picture | None = None
         self._labels: LabelLayer | None = None
-        self._heat: HeatLayer | None = None
+        self._heat: HeatLayer | DifferenceLayer | None = None
         self._table = np.zeros(65536, np.uint32)
         self._opacity = 0.5
         self._shows_labels = self._shows_contours = True
@@ -87,8 +87,8 @@ class Composition:
         """Labels of the size of the picture."""
         self._labels, self._fresh = layer, False
 
-    def set_heat(self, layer: HeatLayer | None) -> None:
-        """A measure of the size of the picture, shown in place of the labels' colours."""
+    def set_heat(self, layer: HeatLayer | DifferenceLayer | None) -> None:
+        """A measure or a difference of the size of the picture, shown in place of the labels' colours."""
         self._heat, self._fresh = layer, False
 
     def set_colors(self, table: ColorTable, opacity: float) -> None:
@@ -153,7 +153,7 @@ class Composition:
         if outlined and self._shows_contours and self._labels is not None:
             lines_HW = _thinned(self._labels.slots_HW, part)
         if self._heat is not None:
-            slots_HW, colors = self._heat.slots_HW, heat_colors(self._opacity)
+            slots_HW, colors = self._heat.slots_HW, self._heat.colors(self._table, self._opacity)
         elif self._labels is not None:
             slots_HW = self._labels.slots_HW
             colors = self._labels.colors(self._table, self._opacity if self._shows_labels else 0.0)

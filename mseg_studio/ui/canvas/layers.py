@@ -20,6 +20,12 @@ _LAST_SLOT = 254
 _EDGE_SLOT = 255
 """The slot of contours: never a class, never a value."""
 _EDGE_COLOR = 0xDC101216
+_MARKED = 127
+"""Slots from here on are those of pixels that differ."""
+_DIM, _STRONG = 0.45, 0.7
+"""Share of their opacity that labels keep beside marks; the least opacity of marks."""
+MARK_RGB = 0xFFD400
+"""Colour of pixels that differ: far from those of most classes, and bright on any photo."""
 
 
 class Picture:
@@ -90,9 +96,41 @@ class HeatLayer:
         self.measure_HW = measure_HW
         self.slots_HW = _cut(measure_HW)
 
+    def colors(self, table: ColorTable, opacity: float) -> list[int]:
+        """256 colours: those of `heat_colors`, whatever the `table` of the classes says."""
+        return heat_colors(opacity)
+
     def value(self, x: int, y: int) -> float:
         """The measure at a pixel, 0 to 1."""
         return float(self.measure_HW[y, x]) / 255
+
+
+class DifferenceLayer:
+    """Projected labels, dim where the mapped ones agree and marked where they do not; slots 0 to 253.
+
+    Of maps with more than 126 classes the commonest keep their colours; marks of the others cannot be hidden.
+    """
+
+    def __init__(self, projected: LabelMap, differing_HW: npt.NDArray[np.bool_]) -> None:
+        common = [info.id for info, _pixels in projected.counts()][: _MARKED - 1]
+        self._ids = np.full(_MARKED, projected.taxonomy.ignore_id, np.intp)
+        self._ids[: len(common)] = common
+        slot_of = np.full(65536, _MARKED - 1, np.uint8)
+        slot_of[common] = np.arange(len(common), dtype=np.uint8)
+        self.slots_HW: Pixels = slot_of[projected.ids_HW]
+        self.slots_HW[differing_HW] += np.uint8(_MARKED)
+
+    def colors(self, table: ColorTable, opacity: float) -> list[int]:
+        """256 colours: classes of `table` (by id, alpha 0 or 255) dim, marks strong at any opacity (0 to 1)."""
+        drawn = table[self._ids] >> 24 != 0
+        dim = np.uint32(round(255 * _DIM * opacity)) << np.uint32(24)
+        strong = np.uint32(round(255 * (_STRONG + (1 - _STRONG) * opacity))) << np.uint32(24)
+        shown = np.zeros(256, np.uint32)
+        shown[:_MARKED] = np.where(drawn, (table[self._ids] & 0xFFFFFF) | dim, 0)
+        shown[_MARKED : 2 * _MARKED] = np.where(drawn, np.uint32(MARK_RGB) | strong, 0)
+        shown[2 * _MARKED - 1] = np.uint32(MARK_RGB) | strong
+        shown[_EDGE_SLOT] = _EDGE_COLOR
+        return [int(color) for color in shown]
 
 
 def heat_rgb() -> Pixels:

@@ -21,6 +21,8 @@ class Choice:
     """Ids of the output taxonomy's classes that take part; empty means all."""
     min_confidence: float = 0.0
     """Labels less sure than this, 0 to 1, are no class."""
+    edition: int = 0
+    """Which of the tables seen under the name `target` is meant: a file of the person's may change on disk."""
     engine: str = "auto"
     """auto, torch or openvino."""
     precision: Precision = "auto"

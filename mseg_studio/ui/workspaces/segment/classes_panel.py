@@ -164,6 +164,11 @@ class ClassesPanel(QWidget):
         self.visibility.toggle_hidden(row.info.name)
         self._changed()
 
+    def show_alone(self, name: str | None) -> None:
+        """Draw only this class; None draws what is not hidden."""
+        self.visibility.solo = name
+        self._changed()
+
     def toggle_solo(self, row: ClassRow) -> None:
         """Draw only the class of a row, or all again."""
         self.visibility.toggle_solo(row.info.name)

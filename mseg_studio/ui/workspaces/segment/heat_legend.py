@@ -6,17 +6,19 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
-from mseg_studio.labels.readout import Measure
 from mseg_studio.ui.canvas.layers import heat_rgb
 from mseg_studio.ui.theme import SMALL_PX, Theme, sized
 
-_WORDS: dict[Measure, tuple[str, str]] = {
+_WORDS: dict[str, tuple[str, str]] = {
     "confidence": ("unsure", "sure"),
     "margin": ("unsure", "sure"),
     "entropy": ("sure", "uncertain"),
+    "no target": ("covered", "lost"),
 }
 """What the lowest and the highest value mean."""
 _SIZE = QSize(216, 58)
+_NOTE_PX = 18
+"""More height for a line under the values."""
 
 
 class HeatLegend(QWidget):
@@ -25,7 +27,8 @@ class HeatLegend(QWidget):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._measure: Measure | None = None
+        self._measure: str | None = None
+        self._note = ""
         ramp_1W3 = heat_rgb()[None]
         self._ramp = QImage(ramp_1W3.data, ramp_1W3.shape[1], 1, QImage.Format.Format_RGB888).copy()
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -33,12 +36,14 @@ class HeatLegend(QWidget):
         self.hide()
         theme.changed.connect(self.update)
 
-    def show_measure(self, measure: Measure | None) -> None:
-        """Explain this measure, None: hide."""
-        self._measure = measure
+    def show_measure(self, measure: str | None, *, note: str = "") -> None:
+        """Explain this measure or "no target", None: hide. `note` is said under it."""
+        self._measure, self._note = measure, note
         if measure is not None:
             low, high = _WORDS[measure]
             self.setAccessibleName(f"{measure} from 0, {low}, to 1, {high}")
+            self.setAccessibleDescription(note)
+            self.setFixedSize(_SIZE + QSize(0, _NOTE_PX if note else 0))
             self.update()
         self.setVisible(measure is not None)
 
@@ -69,3 +74,7 @@ class HeatLegend(QWidget):
             side = (Qt.AlignmentFlag.AlignLeft, *[Qt.AlignmentFlag.AlignHCenter] * 3, Qt.AlignmentFlag.AlignRight)
             left = (x, x - 20, x - 20, x - 20, x - 40)[number]
             painter.drawText(QRectF(left, bar.bottom() + 4, 40, 14), side[number], f"{number / 4:g}")
+        if self._note:
+            below = QRectF(8, bar.bottom() + 20, self.width() - 16, 16)
+            painter.setPen(QColor(tones.text))
+            painter.drawText(below, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter, self._note)

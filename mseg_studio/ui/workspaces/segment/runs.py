@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
+from mseg_studio.errors import MSegStudioError
 from mseg_studio.inference.events import (
     EngineReady,
     InferenceDied,
@@ -21,7 +22,7 @@ from mseg_studio.labels.readout import Measure
 from mseg_studio.media.frame import Frame
 from mseg_studio.ui.bridges import InferenceBridge, Prediction
 from mseg_studio.ui.workspaces.segment.choice import Choice
-from mseg_studio.ui.workspaces.segment.estimate import Estimator, Learn, Predict
+from mseg_studio.ui.workspaces.segment.estimate import Estimate, Estimator, Learn, Predict
 from mseg_studio.ui.workspaces.segment.items import FrameKey
 from mseg_studio.ui.workspaces.segment.results import Result, ResultStore
 
@@ -105,12 +106,23 @@ class Runs(QObject):
         self.results.clear()
         self._scores_of = None
 
+    def compare(self, choice: Choice) -> int:
+        """The kept scores, projected and mapped; gives the generation of the ComparisonReady that answers."""
+        return self._client.compare(choice.target, only=choice.only)
+
     # -- what is known -------------------------------------------------------------------------------------------
 
     @property
     def running(self) -> bool:
         """Whether the network runs or is about to."""
         return any(ask.is_run for ask in self._asks.values())
+
+    def estimate(self, frame: Frame, choice: Choice) -> Estimate | None:
+        """Cost of a run, None when the model is gone."""
+        try:
+            return self.estimator.estimate(choice.model, choice.full_recipe(self.device), frame.height, frame.width)
+        except MSegStudioError:
+            return None
 
     def is_running(self, key: FrameKey) -> bool:
         """Whether the network runs on this frame."""

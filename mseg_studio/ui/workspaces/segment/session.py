@@ -8,7 +8,6 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from mseg_studio.errors import MSegStudioError
 from mseg_studio.inference.events import InferenceFailed
 from mseg_studio.labels.readout import Measure
 from mseg_studio.media.events import MediaFailed, SourceInfo
@@ -17,6 +16,7 @@ from mseg_studio.ui.bridges import ShownFrame
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.workspaces.segment.batch import BatchRun
 from mseg_studio.ui.workspaces.segment.choice import Choice
+from mseg_studio.ui.workspaces.segment.editions import Editions
 from mseg_studio.ui.workspaces.segment.estimate import Estimate, short_duration
 from mseg_studio.ui.workspaces.segment.items import FrameKey, Items, ItemState
 from mseg_studio.ui.workspaces.segment.notice import Kind, Notice, notices_of
@@ -52,6 +52,8 @@ class Session(QObject):
         self.reader = Reader(services.media, self)
         self.runs = Runs(services.inference, services.predict, services.learn, device=device, parent=self)
         self.choice = choice
+        self._editions = Editions(services.catalog)
+        self._editions.of(choice.target)
         self.source: SourceInfo | None = None
         self.index = 0
         """The item that is asked for."""
@@ -135,12 +137,12 @@ class Session(QObject):
     def choose(self, **changes: Any) -> None:
         """Choose other values of `Choice` for what is shown next and now.
 
-        Another output taxonomy drops the classes that take part, for ids mean something else in it, and says so.
+        Another output taxonomy, or another table under its name, drops the classes that take part and says so. Without
+        changes it is enough to notice a table that has changed on disk.
         """
-        old, new = self.choice, replace(self.choice, **changes)
-        if new.target != old.target and old.only and "only" not in changes:
-            new = replace(new, only=())
-            text = f"All classes of {new.target} take part: the choice of classes was for {old.target}."
+        old, wanted = self.choice, replace(self.choice, **changes)
+        new, text = self._editions.settled(old, wanted, keep_only="only" in changes)
+        if text:
             self._say(text, kind="info", about="only")
         if new == old:
             return
@@ -195,14 +197,7 @@ class Session(QObject):
 
     def estimate(self) -> Estimate | None:
         """Cost of a run of the frame on screen, None when nothing is shown or the model is gone."""
-        if self.shown is None:
-            return None
-        frame, choice = self.shown.frame, self.choice
-        try:
-            recipe = choice.full_recipe(self.runs.device)
-            return self.runs.estimator.estimate(choice.model, recipe, frame.height, frame.width)
-        except MSegStudioError:
-            return None
+        return None if self.shown is None else self.runs.estimate(self.shown.frame, self.choice)
 
     @property
     def running(self) -> bool:

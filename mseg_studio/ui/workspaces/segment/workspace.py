@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QStackedLayout, QVBoxLayout, QWidget
 
+from mseg_studio.errors import TaxonomyError
 from mseg_studio.inference.events import EngineReady
 from mseg_studio.media.events import SourceInfo, ThumbnailReady
 from mseg_studio.progress import Progress
@@ -16,12 +17,16 @@ from mseg_studio.ui.bridges import ShownFrame
 from mseg_studio.ui.canvas.canvas import Canvas
 from mseg_studio.ui.services import ModelChoice, Services
 from mseg_studio.ui.theme import Theme
+from mseg_studio.ui.workspaces.segment.asked_class import AskedClass, asked_class
 from mseg_studio.ui.workspaces.segment.classes_panel import ClassesPanel
+from mseg_studio.ui.workspaces.segment.comparison import ImageComparison
 from mseg_studio.ui.workspaces.segment.controls_bar import ControlsBar
 from mseg_studio.ui.workspaces.segment.display import Display
 from mseg_studio.ui.workspaces.segment.empty_state import EmptyState
 from mseg_studio.ui.workspaces.segment.files_panel import THUMBNAIL_PX, FilesPanel
+from mseg_studio.ui.workspaces.segment.layers_bar import View
 from mseg_studio.ui.workspaces.segment.message_bar import MessageBar
+from mseg_studio.ui.workspaces.segment.notice import Notice
 from mseg_studio.ui.workspaces.segment.player import Player
 from mseg_studio.ui.workspaces.segment.pointing import Pointing
 from mseg_studio.ui.workspaces.segment.probe_panel import ProbePanel
@@ -48,6 +53,8 @@ class SegmentWorkspace(QObject):
         self.models: list[ModelChoice] = []
         self._held: ShownFrame | None = None
         """A frame of a played video that is shown together with its labels."""
+        self._asked_class: AskedClass | None = None
+        """A class to be shown alone once there are labels that have it."""
         self._refresh_soon = QTimer(self, singleShot=True, interval=_REFRESH_MS)
         self._refresh_soon.timeout.connect(self._refresh_now)
         self.controls = ControlsBar(theme, open_menu)
@@ -58,7 +65,8 @@ class SegmentWorkspace(QObject):
         self.files = FilesPanel(theme)
         self.classes = ClassesPanel(theme, services.search)
         self.probe = ProbePanel(theme)
-        self.display = Display(session, self.canvas, theme, self.classes.visibility)
+        self.comparison = ImageComparison(session, services, self.model)
+        self.display = Display(session, self.comparison, self.canvas, theme, self.classes.visibility)
         self.layers = self.display.layers
         self.pointing = Pointing(session, self.canvas, self.display, self.probe, self.model)
         self.centre = self._make_centre()
@@ -107,7 +115,8 @@ class SegmentWorkspace(QObject):
         controls.cancel_clicked.connect(self.cancel)
         self.files.chosen.connect(session.go)
         self.files.thumbnail_wanted.connect(lambda path: self._services.media.client.thumbnail(path, THUMBNAIL_PX))
-        self.classes.visibility_changed.connect(self.display.recolor)
+        self.classes.visibility_changed.connect(self.display.revisible)
+        self.display.class_clicked.connect(self._on_class_clicked)
         self.classes.only_chosen.connect(lambda only: session.choose(only=only))
         self.classes.threshold.chosen.connect(lambda least: session.choose(min_confidence=least))
         self.display.changed.connect(self._on_layers)
@@ -155,7 +164,58 @@ class SegmentWorkspace(QObject):
         choice = self.session.choice
         self.controls.show_models(self.models, choice.model)
         self.controls.show_recipe(choice.recipe)
-        self._refresh_targets()
+        self._show_targets()
+
+    def refresh_targets(self) -> None:
+        """Read again which output taxonomies there are: a file was saved, changed or removed.
+
+        What was made with an older table of the output taxonomy is made anew from the kept probabilities; where the
+        taxonomy is gone the model's own takes its place, with a word.
+        """
+        model, target = self.model(), self.session.choice.target
+        if model is None:
+            return
+        outputs = [output.name for output in self._services.catalog.outputs(model.taxonomy)]
+        if target not in outputs:
+            self.session.choose(target=outputs[0])
+            self._say(f"There is no output {target} any more: {outputs[0]} is shown.", about="targets")
+        else:
+            self.session.choose()
+        self._show_targets()
+
+    def show_class(self, taxonomy: str, class_name: str) -> None:
+        """Show the pixels of a class on the open image, and nothing else of the labels.
+
+        The output becomes `taxonomy` where the model has it, else the model's own with the class it leads to. What
+        cannot be shown is said in the message bar.
+        """
+        model, session = self.model(), self.session
+        if model is None or session.shown is None:
+            self._say(f"Open an image to see the pixels of {class_name} on it.", about="class")
+            return
+        try:
+            asked = asked_class(self._services.catalog, model.taxonomy, taxonomy, class_name)
+        except TaxonomyError as error:
+            self._say(f"{error}.", about="class")
+            return
+        self.messages.take(Notice("", about="class"))
+        self._asked_class = asked
+        session.choose(target=asked.taxonomy)
+        self.layers.labels.setChecked(True)
+        self._show_asked_class()
+
+    def show_difference(self) -> None:
+        """Show where mapping labels would differ from projecting probabilities, or say why that cannot be."""
+        self.show_view("difference")
+
+    def show_view(self, view: View) -> None:
+        """Show a measure or a difference in place of the labels, or say why that cannot be."""
+        self.display.refresh_missing()
+        button = self.layers.measures[view]
+        if not button.isEnabled():
+            self._say(button.toolTip(), about="view")
+        elif not button.isChecked():
+            button.click()
 
     def model(self) -> ModelChoice | None:
         """The chosen model, None when it is not installed."""
@@ -206,6 +266,7 @@ class SegmentWorkspace(QObject):
 
     def _show_frame(self, shown: ShownFrame | None) -> None:
         self._held = None
+        self._asked_class = None
         self.display.forget()
         self.classes.new_picture()
         self.canvas.set_picture(None if shown is None else shown.picture)
@@ -226,6 +287,7 @@ class SegmentWorkspace(QObject):
         self._show_held()
         self.display.show_result(result)
         self.classes.set_result(result)
+        self._show_asked_class()
         self.pointing.show()
         self._show_labelled_thumbnail(result)
         self._show_cost()
@@ -243,7 +305,7 @@ class SegmentWorkspace(QObject):
         choice = self.session.choice
         self.controls.model_box.setCurrentText(choice.model)
         self.controls.show_recipe(choice.recipe)
-        self._refresh_targets()
+        self._show_targets()
         self.files.files.forget_states()
         self.transport.refresh_done()
         self.controls.show_cost(self.session.estimate())
@@ -259,7 +321,7 @@ class SegmentWorkspace(QObject):
     def _on_thumbnail(self, ready: ThumbnailReady) -> None:
         self.files.set_thumbnail(ready.path, _pixmap(ready.pixels_HW3), labelled=False)
 
-    def _refresh_targets(self) -> None:
+    def _show_targets(self) -> None:
         model = self.model()
         if model is not None:
             outputs = self._services.catalog.outputs(model.taxonomy)
@@ -267,6 +329,22 @@ class SegmentWorkspace(QObject):
             choice = self.session.choice
             self.classes.follow(self._services.catalog.taxonomy(choice.target), choice.only)
             self.classes.threshold.show_threshold(choice.min_confidence)
+
+    def _show_asked_class(self) -> None:
+        """Draw the class that was asked for alone, once the labels on screen have it."""
+        asked, result = self._asked_class, self.session.result
+        if asked is None or result is None or result.choice != self.session.choice:
+            return
+        self._asked_class = None
+        self.classes.show_alone(asked.name)
+        if text := asked.said_of(result):
+            self._say(text, about="class")
+
+    def _on_class_clicked(self, name: str) -> None:
+        self.classes.show_alone(None if self.classes.visibility.solo == name else name)
+
+    def _say(self, text: str, *, about: str) -> None:
+        self.session.notice.emit(Notice(text, "info", about))
 
     def _refresh_run(self) -> None:
         """Bring buttons and status up to date: at once, or a few times a second while a video plays."""
