@@ -14,6 +14,8 @@ _SHEET = Template("""
 QMainWindow { background: $base; }
 QMainWindow::separator { background: $base; width: 1px; height: 1px; }
 QMainWindow::separator:hover { background: $accent; }
+QSplitter::handle { background: $line; }
+QSplitter::handle:hover { background: $accent; }
 QToolTip { background: $raised; color: $text; border: 1px solid $line; padding: 4px 6px; }
 
 QMenuBar { background: $base; color: $text; padding: 1px 4px; }

@@ -46,6 +46,8 @@ class DetailPanel(QWidget):
         self._path: list[tuple[str, str]] = []
         """Classes shown so far, the one on screen last."""
         self._pair = (UNIVERSAL, _FIRST_TARGET)
+        self._followed: tuple[str, str] | None = None
+        """The pair of the image that was shown last: only another one takes the place of what was chosen."""
         self.facts = ClassFacts()
         self.graph = LinkGraph(theme)
         self.pair = PairSummary(theme)
@@ -58,6 +60,7 @@ class DetailPanel(QWidget):
         self.pair.walked.connect(self._walk)
         self.pair.target_chosen.connect(lambda target: self.show_pair(self._pair[0], target))
         self.pair.difference_clicked.connect(self.difference_asked)
+        self.editor.tree.member_chosen.connect(lambda name: self._walk(UNIVERSAL, name))
         self.editor.saved.connect(self._on_saved)
         self.editor.output_chosen.connect(self.output_chosen)
         back = QShortcut(QKeySequence("Alt+Left"), self)
@@ -122,10 +125,10 @@ class DetailPanel(QWidget):
 
     def set_image(self, facts: ImageFacts | None) -> None:
         """What the open image says; the pair follows its output taxonomy when that changes."""
-        before = self._facts
         self._facts = facts
-        if facts is not None and (before is None or (before.source, before.target) != (facts.source, facts.target)):
-            self.show_pair(facts.source, facts.target)
+        if facts is not None and self._followed != (facts.source, facts.target):
+            self._followed = (facts.source, facts.target)
+            self.show_pair(*self._followed)
         self._show_image()
 
     def reload(self) -> None:

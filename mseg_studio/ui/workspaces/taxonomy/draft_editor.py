@@ -38,6 +38,8 @@ class DraftEditor(QWidget):
         """Whether the person chose the name; one that was made up is asked about when saving."""
         self._file: str | None = None
         """Name of the file that this draft was read from or last saved as: it may be replaced."""
+        self._bad = False
+        """Whether the line at the foot is about a failure."""
         self.heading = Heading()
         self.undo = _tool("undo", "Undo (Ctrl+Z)")
         self.redo = _tool("redo", "Redo (Ctrl+Shift+Z)")
@@ -312,11 +314,13 @@ class DraftEditor(QWidget):
             button.setEnabled(classes)
 
     def _say(self, text: str, *, bad: bool = False) -> None:
+        self._bad = bad
         tones = self._theme.tones
         self.line.setStyleSheet(f"color: {tones.bad if bad else tones.dim}")
         self.line.setText(text)
 
     def _retint(self) -> None:
+        self._say(self.line.text(), bad=self._bad)
         self.undo.setIcon(self._theme.icon("undo"))
         self.redo.setIcon(self._theme.icon("redo"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, Qt, Signal
+from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QPointF, QRect, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
@@ -14,6 +14,7 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPainter,
     QPaintEvent,
+    QPolygonF,
 )
 from PySide6.QtWidgets import QAbstractItemView, QColorDialog, QMenu, QStyleOptionViewItem, QTreeView, QWidget
 
@@ -32,6 +33,8 @@ class DraftTree(QTreeView):
 
     edit_asked = Signal(object)
     """An Edit: a function from draft to draft."""
+    member_chosen = Signal(str)
+    """A universal class was activated."""
     undo_asked = Signal()
     redo_asked = Signal()
 
@@ -56,6 +59,7 @@ class DraftTree(QTreeView):
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setMinimumHeight(2 * ROW_PX)
         self.setAccessibleName("Classes of my taxonomy")
+        self.activated.connect(self._on_activated)
         theme.changed.connect(self.viewport().update)
 
     def show_draft(self, draft: Draft | None) -> None:
@@ -133,6 +137,11 @@ class DraftTree(QTreeView):
         dialog.setWindowTitle(f"Colour of {item.name}")
         dialog.colorSelected.connect(lambda color: self._take_colour(item.name, color))
         dialog.open()
+
+    def _on_activated(self, index: QModelIndex) -> None:
+        name = self.classes.member(index)
+        if name is not None:
+            self.member_chosen.emit(name)
 
     def _take_colour(self, name: str, color: QColor) -> None:
         names = [item.name for item in self.classes.classes]
@@ -240,6 +249,20 @@ class DraftTree(QTreeView):
         elif self.viewport().underMouse() and option.rect.contains(at):
             painter.fillRect(option.rect, QColor(tones.raised))
         super().drawRow(painter, option, index)
+
+    def drawBranches(self, painter: QPainter, rect: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
+        """An arrow at classes, on whatever ground the row has; the style's own would be in the accent colour."""
+        if self.selectionModel().isSelected(index):
+            painter.fillRect(rect, QColor(self._theme.tones.selected))
+        if self.classes.member(index) is None and self.classes.rowCount(index):
+            x, y = rect.right() - 8.0, rect.center().y() + 1.0
+            points = ((-2, -3.5), (2, 0), (-2, 3.5)) if not self.isExpanded(index) else ((-3.5, -2), (0, 2), (3.5, -2))
+            painter.save()
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(self._theme.tones.dim))
+            painter.drawPolygon(QPolygonF([QPointF(x + dx, y + dy) for dx, dy in points]))
+            painter.restore()
 
     def _bottom(self) -> int:
         """Where the rows end."""

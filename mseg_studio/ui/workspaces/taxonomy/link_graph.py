@@ -79,8 +79,16 @@ class LinkBox(QAbstractButton):
         missing = self.link.class_name is None
         edge = tones.bad if missing else tones.accent_hover if self.hasFocus() else tones.line
         _frame(painter, self.rect(), tones.hover if self.underMouse() else tones.raised, edge)
-        second = self.link.taxonomy + ("" if self.link.kind in ("one", "none") else f" · {self.link.kind}")
-        _two_lines(painter, self.rect(), self.text(), second, tones, ink=tones.bad if missing else tones.text)
+        kind = self.link.kind if self.link.kind in ("merge", "split") else ""
+        box = self.rect()
+        painter.setFont(sized(self.font(), 10))
+        taken = painter.fontMetrics().horizontalAdvance(kind) + 5 if kind else 0
+        if kind:
+            painter.setPen(QColor(tones.warn))
+            end = QRect(box.right() - taken - 1, 2, taken, 14)
+            painter.drawText(end, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, kind)
+        ink = tones.bad if missing else tones.text
+        _two_lines(painter, box, self.text(), self.link.taxonomy, tones, ink=ink, end=taken)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter walks, arrows go to other boxes."""
@@ -267,11 +275,16 @@ class _Board(QWidget):
         ]
         for boxes, start, end_of in ends:
             for box in sorted(boxes, key=lambda box: box.is_lit):
-                if box.link.class_name is not None:
+                # Curves to boxes out of sight would only be a thick bar along the edge.
+                if box.link.class_name is not None and self._in_sight(box):
                     self._curve(painter, QPointF(start), QPointF(end_of(box)), box)
         tones = self._theme.tones
         _frame(painter, centre, tones.selected, tones.accent)
         _two_lines(painter, centre, self.title, self.under, tones, ink=tones.text, rgb=self.rgb)
+
+    def _in_sight(self, box: LinkBox) -> bool:
+        top = self._graph.verticalScrollBar().value()
+        return top - BOX_PX // 2 < box.y() < top + self._graph.viewport().height() - BOX_PX // 2
 
     def _curve(self, painter: QPainter, start: QPointF, end: QPointF, box: LinkBox) -> None:
         path = QPainterPath(start)
@@ -327,18 +340,19 @@ def _two_lines(
     *,
     ink: str,
     rgb: tuple[int, int, int] | None = None,
+    end: int = 0,
 ) -> None:
-    """A name over a dim line, each cut to the box."""
+    """A name over a dim line, each cut to the box; `end` pixels of the first line are taken."""
     left, width = box.left() + 7, box.width() - 12
     base = painter.font()
     for text, top, px, color in ((first, box.top() + 2, 12, ink), (second, box.top() + 16, 10, tones.dim)):
         font = sized(base, px)
         painter.setFont(font)
         painter.setPen(QColor(color))
-        indent = 0
+        indent, room = 0, width - (end if px == 12 else 0)
         if rgb is not None and px == 12:
             draw_swatch(painter, QRectF(left, top + 3, 9, 9), QColor(*rgb), tones)
             painter.setPen(QColor(color))
             indent = 13
-        shown = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, width - indent)
-        painter.drawText(QRect(left + indent, top, width - indent, 14), Qt.AlignmentFlag.AlignVCenter, shown)
+        shown = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, room - indent)
+        painter.drawText(QRect(left + indent, top, room - indent, 14), Qt.AlignmentFlag.AlignVCenter, shown)

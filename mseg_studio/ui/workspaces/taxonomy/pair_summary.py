@@ -105,7 +105,7 @@ class PairSummary(QWidget):
         column.setContentsMargins(0, 4, 0, 4)
         column.setSpacing(3)
         box = QHBoxLayout()
-        box.setContentsMargins(8, 0, 12, 0)
+        box.setContentsMargins(4, 0, 12, 0)  # the title's own padding makes it 12
         box.addLayout(head)
         column.addLayout(box)
         column.addLayout(facts)
