@@ -34,6 +34,10 @@ LARGER = {
     "wilddash-34": "wilddash-19",
 }
 ALL = ("universal", *TESTS, *PLAIN, *RELABELED, *LARGER)
+LINKS_ONLY = ("nyudepthv2-37", "scannet-37", "test-nyudepthv2-37")
+NAIVE_OF = ("ade20k-150", "bdd", "cityscapes-19", "coco-panoptic-133", "idd-39", "mapillary-public65", "sunrgbd-37")
+"""What MSeg's naive merge is made of, in this order (mseg-api, taxonomy_converter.py, UNRELABELED_TRAIN_DATASETS)."""
+SHIPPED = (*ALL, "naive")
 
 
 def lines(path: Path) -> list[str]:

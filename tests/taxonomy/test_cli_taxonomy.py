@@ -8,7 +8,7 @@ import pytest
 
 from mseg_studio.cli.main import main
 from mseg_studio.settings import user_folder
-from tests.taxonomy.published import ALL
+from tests.taxonomy.published import SHIPPED
 from tests.taxonomy.test_taxonomy_catalog import TWO
 
 
@@ -19,7 +19,7 @@ def rows(text: str) -> list[dict[str, object]]:
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["taxonomy", "list"]) == 0
     out, err = capsys.readouterr()
-    assert [line.split()[0] for line in out.splitlines()] == ["universal", *sorted(set(ALL) - {"universal"})]
+    assert [line.split()[0] for line in out.splitlines()] == ["universal", *sorted(set(SHIPPED) - {"universal"})]
     assert "cityscapes-19                 19 classes; output of universal models (exact)" in out
     assert err == ""
 
@@ -27,7 +27,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["taxonomy", "list", "--json"]) == 0
     *entries, last = rows(capsys.readouterr().out)
-    assert last == {"summary": {"done": len(ALL), "skipped": 0, "failed": 0}}
+    assert last == {"summary": {"done": len(SHIPPED), "skipped": 0, "failed": 0}}
     by_name = {entry["name"]: entry for entry in entries}
     assert by_name["ade20k-150"]["links"] == "approximate"
     assert by_name["pascal-context-460"]["ignore_id"] == 65535
@@ -75,7 +75,7 @@ def test_a_broken_file_of_the_user_is_told_and_the_rest_listed(capsys: pytest.Ca
     assert main(["taxonomy", "list"]) == 1
     out, err = capsys.readouterr()
     assert f"yours: {folder / 'people.yaml'}" in out
-    assert len(out.splitlines()) == len(ALL) + 1
+    assert len(out.splitlines()) == len(SHIPPED) + 1
     assert err == f"mseg-studio: error: {broken}: line 2: name is 'other', expected the file's name, 'broken'\n"
     assert main(["taxonomy", "show", "broken"]) == 1
     assert main(["taxonomy", "show", "people"]) == 0
@@ -87,6 +87,6 @@ def test_a_taken_name_is_told_and_the_shipped_one_listed(capsys: pytest.CaptureF
     (folder / "voc2012.yaml").write_text(TWO.format(name="voc2012"))
     assert main(["taxonomy", "list"]) == 1
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == len(ALL)
+    assert len(out.splitlines()) == len(SHIPPED)
     assert err.startswith(f"mseg-studio: error: {folder / 'voc2012.yaml'}: ")
     assert err.count("\n") == 1
