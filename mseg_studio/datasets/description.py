@@ -54,6 +54,8 @@ class DatasetDescription:
     """Class name to universal class; empty where the catalog knows the way."""
     roots: tuple[Path, ...] = ()
     """Folders that the paths of the splits start at; none: a ready description that was not told where the data is."""
+    overlaps: Mapping[str, str] = field(default_factory=dict)
+    """Splits that are meant to be part of another one (`part_of`): to keep out of training, or to look at."""
     title: str = ""
     """The dataset's own name and version, one line."""
     needs: str = ""
@@ -81,16 +83,20 @@ class DatasetDescription:
         Raises ConfigError for an unknown split, DatasetError naming the first file that is missing; with `missing` all
         of these are put there, and the complete pairs come back.
         """
-        if not self.roots:
-            raise ConfigError(
-                f"it is not known where '{self.name}' lies; give --root DIR, or name a description of your own "
-                f"with `based_on: {self.name}` and `root: DIR`"
-            )
+        self.require_root()
         if split not in self.splits:
             raise ConfigError(
                 f"dataset '{self.name}' has no split '{split}'{nearest(split, self.splits)}", path=self.path
             )
         return self.splits[split].pairs(missing)
+
+    def require_root(self) -> None:
+        """Raise ConfigError when this is a ready description that was not told where the data is."""
+        if not self.roots:
+            raise ConfigError(
+                f"it is not known where '{self.name}' lies; give --root DIR, or name a description of your own "
+                f"with `based_on: {self.name}` and `root: DIR`"
+            )
 
     def label_ids(self, pair: Pair) -> LabelMap:
         """The label file of a pair in the dataset's taxonomy.
@@ -179,11 +185,13 @@ class _Parser:
         check_keys(values, "a dataset description", allowed=_KEYS, needed=("name", "taxonomy", "splits"))
         taxonomy = self.catalog.taxonomy(text_of(values["taxonomy"], "taxonomy"))
         roots = self.given_roots or self._roots(values)
+        splits = SplitParser(roots or (Path(),), self.path)
         return DatasetDescription(
             path=self.path,
             name=text_of(values["name"], "name"),
             taxonomy=taxonomy,
-            splits=MappingProxyType(SplitParser(roots or (Path(),), self.path).splits(values["splits"])),
+            splits=MappingProxyType(splits.splits(values["splits"])),
+            overlaps=MappingProxyType(splits.overlaps(values["splits"])),
             id_map=MappingProxyType(_id_map(values, taxonomy)),
             colour_map=MappingProxyType(_colour_map(values.get("colour_map"), taxonomy)),
             to_universal=MappingProxyType(self._to_universal(values.get("to_universal"), taxonomy)),

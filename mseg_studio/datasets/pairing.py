@@ -23,6 +23,10 @@ class MissingImageError(DatasetError):
     """A label file has no image, or a list names one that is not there."""
 
 
+class MissingFolderError(DatasetError):
+    """A folder or list of a split is not there: the split was not downloaded, or the root is another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """An image and its label file."""
@@ -204,7 +208,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise DatasetError("no such list of images", path=file) from error
+        raise MissingFolderError("no such list of images", path=file) from error
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror or error}", path=file) from error
     except UnicodeDecodeError as error:
@@ -260,7 +264,7 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
     Raises DatasetError for a folder that cannot be listed: what is in it would be missing without a word.
     """
     if not root.is_dir():
-        raise DatasetError("no such folder", path=root)
+        raise MissingFolderError("no such folder", path=root)
 
     def fail(error: OSError) -> None:
         raise DatasetError(f"the folder cannot be read: {error.strerror or error}", path=error.filename) from error

@@ -9,11 +9,12 @@ from typing import Any
 
 from mseg_studio.datasets.keys import check_keys, mapping_of, text_of, texts_of
 from mseg_studio.datasets.pairing import DEFAULT_LABEL_SUFFIX, FolderSplit, JoinedSplit, ListSplit, PatternSplit, Split
-from mseg_studio.errors import ConfigError
+from mseg_studio.errors import ConfigError, nearest
 
-_FOLDER_KEYS = ("images", "labels", "image_suffix", "image_suffixes", "label_suffix", "names")
-_PATTERN_KEYS = ("image", "label", "names")
-_LIST_KEYS = ("list", "root")
+_COMMON_KEYS = ("part_of",)
+_FOLDER_KEYS = ("images", "labels", "image_suffix", "image_suffixes", "label_suffix", "names", *_COMMON_KEYS)
+_PATTERN_KEYS = ("image", "label", "names", *_COMMON_KEYS)
+_LIST_KEYS = ("list", "root", *_COMMON_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,17 @@ class SplitParser:
         if not values:
             raise ConfigError("splits is empty, expected at least one")
         return {str(name): self._split(str(name), value) for name, value in values.items()}
+
+    def overlaps(self, raw: Any) -> dict[str, str]:
+        """Splits that are `part_of` another one, by name. Raises ConfigError for one that does not exist."""
+        found = {}
+        for name, values in mapping_of(raw, "splits").items():
+            if isinstance(values, dict) and "part_of" in values:
+                other = text_of(values["part_of"], f"splits.{name}.part_of")
+                if other not in raw or other == name:
+                    raise ConfigError(f"splits.{name}.part_of: there is no other split '{other}'{nearest(other, raw)}")
+                found[str(name)] = other
+        return found
 
     def _split(self, name: str, raw: Any) -> Split:
         where = f"splits.{name}"

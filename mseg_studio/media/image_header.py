@@ -41,6 +41,17 @@ def read_header(data: bytes) -> ImageHeader | None:
     return None
 
 
+def channels_and_bits(data: bytes, header: ImageHeader) -> tuple[int, int] | None:
+    """Channels and bits a sample as a PNG or JPEG stores them (a palette is one channel); None for other formats."""
+    if header.format == "PNG" and len(data) > 25:
+        return {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(data[25], 0), data[24]
+    if header.format == "JPEG":
+        for marker, position in _jpeg_segments(data):
+            if _is_jpeg_frame(marker) and position + 7 < len(data):
+                return data[position + 7], data[position + 2]
+    return None
+
+
 def is_heif(data: bytes) -> bool:
     """Whether the bytes are a HEIC picture: an ISO media file whose first box names such a brand."""
     if data[4:8] != b"ftyp":
@@ -116,11 +127,15 @@ def _png_size(data: bytes) -> tuple[int, int]:
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     for marker, position in _jpeg_segments(data):
-        # Start-of-frame markers are C0..CF but for DHT (C4), JPG (C8) and DAC (CC).
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        if _is_jpeg_frame(marker):
             height, width = struct.unpack_from(">HH", data, position + 3)
             return width, height
     raise IndexError
+
+
+def _is_jpeg_frame(marker: int) -> bool:
+    """Start-of-frame markers are C0..CF but for DHT (C4), JPG (C8) and DAC (CC)."""
+    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
 
 
 def _gif_size(data: bytes) -> tuple[int, int]:
