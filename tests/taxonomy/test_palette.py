@@ -13,7 +13,7 @@ from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.palette import color_table, palette_rgb
 from tests.taxonomy.published import RELABELED, SHIPPED
 
-COLOURS_SHA256 = "65950ddea2260965e1634b47c7591a4c58838c8ecea85d84bbb56caf68250ad3"
+COLOURS_SHA256 = "6913c6bde65cbc2ae72f84be6ea8e3a3a3e537e4d416045730a6a4c0d1c49f0a"
 
 
 def lab(catalog: Catalog, name: str) -> np.ndarray:
