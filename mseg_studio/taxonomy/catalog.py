@@ -16,6 +16,7 @@ from mseg_studio.taxonomy.head import TableHead, head_of, read_head
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.projection import Links, Projection, identity
 from mseg_studio.taxonomy.table import TaxonomyTable, read_table
+from mseg_studio.taxonomy.table_nodes import no_class
 
 UNIVERSAL = "universal"
 """The taxonomy that all links lead through."""
@@ -244,5 +245,4 @@ def _require(taxonomy: Taxonomy, names: Iterable[str], key: str, path: Path) -> 
     known = set(taxonomy.names)
     for name in names:
         if name not in known:
-            reason = f"{key}: taxonomy '{taxonomy.name}' has no class '{printable(name)}'{nearest(name, known)}"
-            raise TaxonomyError(reason, path=path)
+            raise TaxonomyError(f"{key}: {no_class(taxonomy.name, name, known)}", path=path)

@@ -21,13 +21,13 @@ from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog, default_catalog
 from mseg_studio.taxonomy.class_words import chosen_classes
 from mseg_studio.taxonomy.colours import Rgb, default_colour
 from mseg_studio.taxonomy.file_name import check_taxonomy_name
-from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
+from mseg_studio.taxonomy.finding import Findings
+from mseg_studio.taxonomy.lint_yaml import lint_yaml
+from mseg_studio.taxonomy.model import MAX_NAME, ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Links
 from mseg_studio.taxonomy.table import TaxonomyTable, read_table
 from mseg_studio.taxonomy.table_text import table_text
 
-MAX_NAME = 200
-"""Letters of a class name; YAML takes keys of up to 1024."""
 _REST_RGB = (96, 96, 96)
 _MADE = "Made with MSeg Studio from universal classes"
 
@@ -248,6 +248,17 @@ def save_draft(draft: Draft, catalog: Catalog, folder: Path | None = None, *, re
 
 def save_table(table: TaxonomyTable, catalog: Catalog, folder: Path | None = None, *, replace: bool = False) -> Path:
     """`save_draft` for a taxonomy that is complete already; `table.path` plays no part."""
+    path, text = checked(table, catalog, folder, replace=replace)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text.encode())
+    except OSError as error:
+        raise TaxonomyError(f"cannot be written: {error.strerror or error}", path=path) from error
+    return path
+
+
+def checked(table: TaxonomyTable, catalog: Catalog, folder: Path | None, *, replace: bool) -> tuple[Path, str]:
+    """Where `save_table` would write, and what: refused names and files that are there raise TaxonomyError."""
     name = table.taxonomy.name
     check_taxonomy_name(name)
     for other in catalog.names():
@@ -256,12 +267,11 @@ def save_table(table: TaxonomyTable, catalog: Catalog, folder: Path | None = Non
     path = _path(name, folder)
     if path.exists() and not replace:
         raise TaxonomyError("is there already, and was to be a new taxonomy", path=path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, table_text(table).encode())
-    except OSError as error:
-        raise TaxonomyError(f"cannot be written: {error.strerror or error}", path=path) from error
-    return path
+    text, found = table_text(table), Findings(path)
+    lint_yaml(text, catalog, found)
+    for finding in found.errors:
+        raise TaxonomyError(finding.message, path=path)
+    return path, text
 
 
 def _path(name: str, folder: Path | None) -> Path:

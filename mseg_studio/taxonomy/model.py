@@ -12,6 +12,8 @@ from mseg_studio.errors import TaxonomyError, nearest
 
 UNLABELED = "unlabeled"
 """Name that source tables give to rows that are no class; the only name that may repeat."""
+MAX_NAME = 200
+"""Letters of a class name in what is made or imported here; YAML takes keys of up to 1024."""
 
 
 @dataclass(frozen=True, slots=True)
