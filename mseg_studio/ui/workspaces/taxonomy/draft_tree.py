@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QPointF, QRect, Qt, Signal
+from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPointF, QRect, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
@@ -75,17 +75,21 @@ class DraftTree(QTreeView):
         names = [item.name for item in self.classes.classes]
         if not self.currentIndex().isValid() and names:
             place = names.index(current) if current in names else min(max(at, 0), len(names) - 1)
-            self.setCurrentIndex(self._top(place))
+            self._select(self._top(place))
         self.verticalScrollBar().setValue(scrolled)
         self.viewport().update()
 
     def choose(self, row: int, *, rename: bool = False) -> None:
         """Put the keys on a class; `rename` opens the field over its name."""
         index = self._top(row)
-        self.setCurrentIndex(index)
+        self._select(index)
         self.scrollTo(index)
         if rename:
             self.edit(index)
+
+    def _select(self, index: QModelIndex) -> None:
+        """This one alone, whatever key is held: `setCurrentIndex` would add to a selection while Ctrl is."""
+        self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     @property
     def chosen_rows(self) -> list[int]:
