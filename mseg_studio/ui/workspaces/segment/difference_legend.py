@@ -158,8 +158,8 @@ def _heading(comparison: Comparison) -> tuple[str, str]:
     if not comparison.pairs:
         return "No pixel differs", "Mapping the labels gives the same picture"
     lost = comparison.lost_share
-    note = f"for {_percent(lost)} the winner has no target" if lost else "every winner has a target"
-    return f"{_percent(comparison.differing_share)} of the pixels differ", f"{note}; of each class:"
+    note = f"{_percent(lost)} have a winner without a target" if lost else "Every winner has a target"
+    return f"{_percent(comparison.differing_share)} of the pixels differ", note
 
 
 def _pairs_words(comparison: Comparison, of: ClassDifference) -> str:

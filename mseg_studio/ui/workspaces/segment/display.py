@@ -79,7 +79,7 @@ class Display(QObject):
                 self._heat, told = DifferenceLayer(found.projected, found.differing_HW), found
             else:
                 self._heat, legend = HeatLayer(found.no_target_HW), "no target"
-                note = f"{_percent(found.no_target_share)} of all; {_percent(found.lost_share)} of winners"
+                note = f"mean {_percent(found.no_target_share)} · {_percent(found.lost_share)} of the winners"
         elif view == self._session.measure == result.measure and result.measure_HW is not None:
             self._heat, legend = HeatLayer(result.measure_HW), view
         self._canvas.set_heat(self._heat)

@@ -42,7 +42,7 @@ class LayersBar(QWidget):
         self.contours = _layer("Contours", "Show the edges between classes (C)", on=True)
         self.measures: dict[View, QPushButton] = {}
         """One button a view."""
-        self.more = _layer("More", "Measures and differences", on=False)
+        self.more = _layer("More ▾", "Measures and differences", on=False)
         """Stands for them all where there is little room."""
         self._actions: dict[View, QAction] = {}
         self.slider = QSlider(Qt.Orientation.Horizontal)
@@ -78,7 +78,7 @@ class LayersBar(QWidget):
             action.setCheckable(True)
             action.triggered.connect(lambda on, view=view: self._on_view(view if on else None))
         menu.aboutToShow.connect(self._fill_menu)
-        self.more.setCheckable(False)
+        menu.aboutToHide.connect(lambda: self._check(self.view))  # a press that opens the menu is no choice
         self.more.setMenu(menu)
         self.more.hide()
         row.addWidget(self.more)
@@ -134,7 +134,8 @@ class LayersBar(QWidget):
     def _check(self, view: View | None) -> None:
         for name, button in self.measures.items():
             button.setChecked(name == view)
-        self.more.setText("More" if view is None else self.measures[view].text())
+        self.more.setText(f"{'More' if view is None else self.measures[view].text()} ▾")
+        self.more.setChecked(view is not None)
 
     def _fill_menu(self) -> None:
         for view, action in self._actions.items():

@@ -114,8 +114,13 @@ class ProbePanel(QWidget):
         self._text(painter, right - 90, right, y, f"{self._pixel[0]}, {self._pixel[1]}", tones.dim, to_right=True)
         y += _LINE
         room = painter.fontMetrics().horizontalAdvance(self._measured) + 10 if self._measured else 0
-        self._text(painter, left, right - room, y, self._ids_line(), tones.dim)
-        self._text(painter, right - room, right, y, self._measured, tones.text, to_right=True)
+        if room > (right - left) / 2:  # words, not a number: they have a line of their own
+            self._text(painter, left, right, y, self._ids_line(), tones.dim)
+            y += _LINE
+            self._text(painter, left, right, y, self._measured, tones.text)
+        else:
+            self._text(painter, left, right - room, y, self._ids_line(), tones.dim)
+            self._text(painter, right - room, right, y, self._measured, tones.text, to_right=True)
         y += _LINE + 4
         if self._answer is None:
             self._text(painter, left, right, y, self._hint, tones.dim)
