@@ -53,7 +53,7 @@ class MasterTable:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     parents: tuple[str, ...]
-    """In the order in which the rows first name them."""
+    """In the order in which the rows first name them; some rows have none."""
 
     def column(self, name: str) -> Column | None:
         """The column called `name`, None for no such column."""
