@@ -1,20 +1,25 @@
-"""`mseg-studio taxonomy`: list the label spaces and show which integer is which class."""
+"""`mseg-studio taxonomy`: which integer is which class, what leads where, and taxonomies of your own."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
+from mseg_studio.cli import taxonomy_import, taxonomy_lint, taxonomy_map, taxonomy_subset
 from mseg_studio.cli.command import FAILED, OK, Command, UsageError
 from mseg_studio.cli.terminal import ProgressLine, print_json
 from mseg_studio.errors import TaxonomyError, printable
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog, UnknownTaxonomyError, default_catalog
 from mseg_studio.taxonomy.model import ClassInfo
-from mseg_studio.taxonomy.table import TaxonomyTable
+from mseg_studio.taxonomy.table import TaxonomyTable, read_table
+
+_PARTS = (taxonomy_map, taxonomy_lint, taxonomy_subset, taxonomy_import)
+"""Each adds its actions; an action sets `act`, which takes the arguments and a catalog and gives the exit code."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="list|show", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     part = actions.add_parser(
         "list",
         help="every taxonomy: shipped ones and those in your own folder",
@@ -29,8 +34,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         epilog="example: mseg-studio taxonomy show cityscapes-19",
     )
     part.set_defaults(act=_show)
-    part.add_argument("name", metavar="T", help="name of the taxonomy")
+    part.add_argument("name", metavar="T", help="name of the taxonomy, or a taxonomy file")
     part.add_argument("--json", action="store_true", help="one JSON object")
+    for module in _PARTS:
+        module.add_action(actions)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -67,7 +74,7 @@ def _list(arguments: argparse.Namespace, catalog: Catalog) -> int:
 
 
 def _show(arguments: argparse.Namespace, catalog: Catalog) -> int:
-    table = catalog.table(arguments.name)
+    table = _table(arguments.name, catalog)
     if arguments.json:
         print_json(_everything(table, catalog))
         return OK
@@ -84,6 +91,12 @@ def _show(arguments: argparse.Namespace, catalog: Catalog) -> int:
     return OK
 
 
+def _table(name: str, catalog: Catalog) -> TaxonomyTable:
+    """By name, or by the path of a file that need not be installed."""
+    path = Path(name)
+    return read_table(path) if name not in catalog.names() and path.is_file() else catalog.table(name)
+
+
 def _line(table: TaxonomyTable, catalog: Catalog) -> str:
     parts = [f"{len(table.taxonomy)} classes"]
     if table.from_universal is not None:
@@ -91,9 +104,14 @@ def _line(table: TaxonomyTable, catalog: Catalog) -> str:
     targets = [*([UNIVERSAL] if table.to_universal is not None else []), *table.to]
     if targets:
         parts.append(printable(f"links to {', '.join(targets)}"))
-    if not catalog.is_shipped(table.taxonomy.name):
+    if not _is_shipped(table, catalog):
         parts.append(f"yours: {printable(str(table.path))}")
     return "; ".join(parts)
+
+
+def _is_shipped(table: TaxonomyTable, catalog: Catalog) -> bool:
+    name = table.taxonomy.name
+    return catalog.is_shipped(name) and catalog.path(name).resolve() == table.path.resolve()
 
 
 def _about(info: ClassInfo, table: TaxonomyTable) -> str:
@@ -119,7 +137,7 @@ def _summary(table: TaxonomyTable, catalog: Catalog) -> dict[str, Any]:
         "ignore_id": taxonomy.ignore_id,
         "links": table.links,
         "is_output": taxonomy.name == UNIVERSAL or table.from_universal is not None,
-        "shipped": catalog.is_shipped(taxonomy.name),
+        "shipped": _is_shipped(table, catalog),
         "file": str(table.path),
         "source": taxonomy.source,
         "note": table.note,
@@ -149,7 +167,7 @@ def _everything(table: TaxonomyTable, catalog: Catalog) -> dict[str, Any]:
 
 COMMAND = Command(
     name="taxonomy",
-    help="list taxonomies and show which integer is which class",
+    help="which integer is which class, what leads where, and taxonomies of your own",
     add_arguments=_add_arguments,
     run=_run,
     example="mseg-studio taxonomy show cityscapes-19",

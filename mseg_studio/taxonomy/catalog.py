@@ -65,10 +65,7 @@ class Catalog:
 
     def table(self, name: str) -> TaxonomyTable:
         """The whole file of a taxonomy: classes, links and where it lies. Raises TaxonomyError as `taxonomy` does."""
-        files = self._files()
-        if name not in files:
-            raise UnknownTaxonomyError(f"unknown taxonomy '{printable(name)}'{nearest(name, files)}")
-        return self._load(files[name][0])
+        return self._load(self.path(name))
 
     def tables(self) -> tuple[TaxonomyTable, ...]:
         """Every taxonomy that can be used, in order of `names`; `problems` tells why others cannot."""
@@ -82,6 +79,13 @@ class Catalog:
                 continue
             found.append(table)
         return tuple(found)
+
+    def path(self, name: str) -> Path:
+        """The file of the taxonomy called `name`, broken or not. Raises UnknownTaxonomyError."""
+        files = self._files()
+        if name not in files:
+            raise UnknownTaxonomyError(f"unknown taxonomy '{printable(name)}'{nearest(name, files)}")
+        return files[name][0]
 
     def is_shipped(self, name: str) -> bool:
         """Whether the taxonomy came with the program; the others lie in the user's folder."""

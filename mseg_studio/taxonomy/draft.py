@@ -266,7 +266,7 @@ def checked(table: TaxonomyTable, catalog: Catalog, folder: Path | None, *, repl
             raise TaxonomyError(f"'{name}' cannot be saved: there is a taxonomy '{other}' already; choose another name")
     path = _path(name, folder)
     if path.exists() and not replace:
-        raise TaxonomyError("is there already, and was to be a new taxonomy", path=path)
+        raise TaxonomyError("is there already; choose another name, or ask to replace it", path=path)
     text, found = table_text(table), Findings(path)
     lint_yaml(text, catalog, found)
     for finding in found.errors:

@@ -75,7 +75,7 @@ class _Pairs:
 
     def done(self) -> PairSheet:
         for name, members in self._members.items():
-            if not members:
+            if not members and not self._found.errors:
                 reason = f"no universal class leads to '{name}'"
                 self._found.warning(reason, row=self._rows[name], column=_CLASS, code="uncovered")
         if not self._found.errors and not self._owner:

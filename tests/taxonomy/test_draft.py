@@ -148,7 +148,7 @@ def test_the_users_folder_is_the_default() -> None:
 
 def test_saving_again_needs_replace(own: Catalog, tmp_path: Path) -> None:
     path = save_draft(mine(), own, tmp_path)
-    with pytest.raises(TaxonomyError, match="is there already, and was to be a new taxonomy"):
+    with pytest.raises(TaxonomyError, match="is there already; choose another name, or ask to replace it"):
         save_draft(mine().remove(0), own, tmp_path)
     assert draft_of(own.table("mine")) == mine()
     save_draft(mine().remove(0), own, tmp_path, replace=True)
