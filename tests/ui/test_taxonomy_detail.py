@@ -125,6 +125,15 @@ def test_a_composed_pair_says_so(panel: DetailPanel) -> None:
     assert panel.pair.badge.text() == "approximate" and panel.pair.through.text() == "through universal"
 
 
+def test_lines_of_a_pair(catalog: Catalog) -> None:
+    composed = compare(catalog, "ade20k-150", "camvid-11")
+    lines = {(row.kind, row.text) for row in rows_of(composed)}
+    assert ("merge", "Building ← booth, building, grandstand, house, hovel, skyscraper, tower") in lines
+    assert ("no target", "airplane → universal airplane, no further") in lines
+    kinds = [row.kind for row in rows_of(compare(catalog, "universal", "pascal-context-60"))]
+    assert list(dict.fromkeys(kinds)) == ["merge", "no source"]
+
+
 def test_a_pair_without_links_is_one_line(panel: DetailPanel) -> None:
     panel.show_pair("voc2012", "ade20k-150")
     assert "no links lead" in panel.pair.coverage.text()
@@ -141,7 +150,10 @@ def test_a_line_of_a_pair_leads_to_its_class(panel: DetailPanel) -> None:
 def test_a_target_is_chosen_from_the_menu(panel: DetailPanel, catalog: Catalog) -> None:
     names = [action.text() for action in panel.pair.menu.actions()]
     assert names == list(catalog.names())
+    chosen: list[tuple[str, str]] = []
+    panel.pair_chosen.connect(lambda source, target: chosen.append((source, target)))
     next(action for action in panel.pair.menu.actions() if action.text() == "kitti-19").trigger()
+    assert chosen == [("universal", "kitti-19")]
     assert panel.pair.title.text() == "universal → kitti-19 ▾"
 
 

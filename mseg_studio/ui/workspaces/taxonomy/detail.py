@@ -34,6 +34,8 @@ class DetailPanel(QWidget):
     """Show the pixels of this class on the open image; `shown` has its taxonomy."""
     difference_asked = Signal()
     """Paint where projecting and mapping disagree."""
+    pair_chosen = Signal(str, str)
+    """Somebody chose another pair here: source and target."""
     taxonomy_saved = Signal(str)
     output_chosen = Signal(str)
 
@@ -45,7 +47,7 @@ class DetailPanel(QWidget):
         self._facts: ImageFacts | None = None
         self._path: list[tuple[str, str]] = []
         """Classes shown so far, the one on screen last."""
-        self._pair = (UNIVERSAL, _FIRST_TARGET)
+        self._pair = (UNIVERSAL, _FIRST_TARGET if _FIRST_TARGET in catalog.names() else UNIVERSAL)
         self._followed: tuple[str, str] | None = None
         """The pair of the image that was shown last: only another one takes the place of what was chosen."""
         self.facts = ClassFacts()
@@ -58,7 +60,7 @@ class DetailPanel(QWidget):
         self.graph.walked.connect(self._walk)
         self.graph.missing_chosen.connect(self._show_missing)
         self.pair.walked.connect(self._walk)
-        self.pair.target_chosen.connect(lambda target: self.show_pair(self._pair[0], target))
+        self.pair.target_chosen.connect(lambda target: self._choose_pair(self._pair[0], target))
         self.pair.difference_clicked.connect(self.difference_asked)
         self.editor.tree.member_chosen.connect(lambda name: self._walk(UNIVERSAL, name))
         self.editor.saved.connect(self._on_saved)
@@ -187,7 +189,11 @@ class DetailPanel(QWidget):
     def _show_missing(self, target: str) -> None:
         """A class has no target there: say what else has none."""
         if self.shown is not None:
-            self.show_pair(self.shown[0], target)
+            self._choose_pair(self.shown[0], target)
+
+    def _choose_pair(self, source: str, target: str) -> None:
+        self.show_pair(source, target)
+        self.pair_chosen.emit(source, target)
 
     def _ask_pixels(self) -> None:
         if self.shown is not None:

@@ -163,7 +163,7 @@ class PairSummary(QWidget):
 
 
 def rows_of(report: PairReport) -> tuple[PairRow, ...]:
-    """The lines of the list: merges, splits, what has no target, what nothing leads to."""
+    """The lines of the list: merges, splits, what nothing leads to, what has no target."""
     rows = [
         PairRow("merge", f"{name} ← {', '.join(sources)}", report.target, name)
         for name, sources in report.merges.items()
@@ -172,9 +172,15 @@ def rows_of(report: PairReport) -> tuple[PairRow, ...]:
         PairRow("split", f"{name} → {', '.join(targets)}", report.source, name)
         for name, targets in report.splits.items()
     ]
-    rows += [PairRow("no target", name, report.source, name) for name in report.unmapped]
     rows += [PairRow("no source", name, report.target, name) for name in report.unreached]
+    rows += [PairRow("no target", _stop(name, report), report.source, name) for name in report.unmapped]
     return tuple(rows)
+
+
+def _stop(name: str, report: PairReport) -> str:
+    """A class without a target; where links are composed, how far it gets."""
+    middle = report.via.get(name)
+    return name if middle is None else f"{name} → {report.through} {middle}, no further"
 
 
 class _RowDelegate(QStyledItemDelegate):
