@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mseg_studio.cli.command import Command, UsageError
 from mseg_studio.errors import MSegStudioError, TaxonomyError
-from mseg_studio.labels.readout import MEASURES
+from mseg_studio.labels.comparison import VIEWS
 from mseg_studio.settings import check_device
 
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
@@ -26,7 +26,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     shot = parser.add_argument_group("pictures of the window")
     shot.add_argument("--screenshot", type=Path, metavar="FILE.png", help="segment, save the window and exit")
     shot.add_argument("--frame", type=int, default=0, metavar="N", help="frame of the video, from 0")
-    shot.add_argument("--layer", choices=MEASURES, help="measure to show in place of the labels")
+    shot.add_argument("--layer", choices=VIEWS, help="what to show in place of the labels")
     shot.add_argument("--probe", type=_pixel, metavar="X,Y", help="pixel to show the probabilities of")
 
 

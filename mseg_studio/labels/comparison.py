@@ -11,15 +11,22 @@ confidence is not applied, for the mapped label has none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from mseg_studio.labels.label_map import LabelMap
-from mseg_studio.labels.readout import MEASURE_STEPS, PLAIN, Readout, Scores
+from mseg_studio.labels.readout import MEASURE_STEPS, MEASURES, PLAIN, Measure, Readout, Scores
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Projection, identity
 
+Compared = Literal["difference", "no_target"]
+"""What shows the projection at work: where mapping labels would differ, and what probability had no target."""
+COMPARED: tuple[Compared, ...] = get_args(Compared)
+View = Measure | Compared
+"""What can be shown in place of labels."""
+VIEWS: tuple[View, ...] = (*MEASURES, *COMPARED)
 _KINDS = Taxonomy("targets", (ClassInfo(0, "has a target", (0, 0, 0)), ClassInfo(1, "has none", (0, 0, 0))))
 
 

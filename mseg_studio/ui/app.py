@@ -15,7 +15,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
 from mseg_studio.errors import ConfigError, MSegStudioError, TaxonomyError, nearest
-from mseg_studio.labels.readout import Measure
+from mseg_studio.labels.comparison import View
 from mseg_studio.networks.catalog import UnknownModelError
 from mseg_studio.settings import AppSettings, load_settings
 from mseg_studio.ui.bridges import wait_for_background
@@ -49,8 +49,8 @@ class WindowOptions:
     """Frame of a video to show."""
     probe: tuple[int, int] | None = None
     """Pixel (column, row) to pin."""
-    layer: Measure | None = None
-    """Measure to show in place of the labels."""
+    layer: View | None = None
+    """What to show in place of the labels."""
 
 
 def run_window(options: WindowOptions, make_services: Callable[[AppSettings], Services] | None = None) -> int:
@@ -70,7 +70,7 @@ def run_window(options: WindowOptions, make_services: Callable[[AppSettings], Se
         window.session.notice.emit(Notice(problem, "warning", "settings"))
     window.show()
     if options.layer is not None:
-        window.workspace.layers.measures[options.layer].click()
+        window.workspace.show_view(options.layer)
     shot = Screenshot(window, options.screenshot, options.frame, options.probe) if options.screenshot else None
     # The window is drawn before anything is started: torch takes seconds to load, in its own process.
     QTimer.singleShot(0, lambda: _start(services, window, options, shot))

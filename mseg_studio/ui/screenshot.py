@@ -72,6 +72,9 @@ class Screenshot(QObject):
         QApplication.exit(1)
 
     def _save(self) -> None:
+        if self._window.workspace.comparison.waiting:
+            self._calm.start()
+            return
         data = QByteArray()
         buffer = QBuffer(data)
         buffer.open(QIODevice.OpenModeFlag.WriteOnly)

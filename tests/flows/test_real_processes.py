@@ -15,7 +15,11 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
+from mseg_studio.inference.loaded_model import load_model
+from mseg_studio.media.image import read_image
+from mseg_studio.networks.catalog import find_model
 from mseg_studio.settings import AppSettings
+from mseg_studio.taxonomy.catalog import default_catalog
 from mseg_studio.ui.app import WindowOptions, close_window, make_window
 from mseg_studio.ui.dialogs.export import ExportDialog
 from mseg_studio.ui.real_services import real_services
@@ -26,11 +30,11 @@ from tests.ui.conftest import write_picture
 pytestmark = pytest.mark.timeout(240)
 
 
-def street(path: Path) -> Path:
+def street(path: Path, *, size: tuple[int, int] = (120, 160)) -> Path:
     """Sky over road: something that the shipped model knows."""
-    pixels = np.zeros((120, 160, 3), np.uint8)
-    pixels[:60] = (235, 200, 170)
-    pixels[60:] = (95, 90, 90)
+    pixels = np.zeros((*size, 3), np.uint8)
+    pixels[: size[0] // 2] = (235, 200, 170)
+    pixels[size[0] // 2 :] = (95, 90, 90)
     cv2.imwrite(str(path), pixels)
     return path
 
@@ -90,6 +94,47 @@ def test_open_switch_probe_and_recover_from_a_kill(qtbot: Any, tmp_path: Path) -
         qtbot.waitUntil(lambda: session.result.network_ran and not session.running, timeout=90_000)
     finally:
         close_window(services, theme, window)
+
+
+def test_the_difference_in_the_window_is_that_of_a_headless_computation(qtbot: Any, tmp_path: Path) -> None:
+    picture = street(tmp_path / "street.png", size=(240, 320))
+    theme, settings = Theme(QApplication.instance(), "dark"), AppSettings(theme="dark", threads=1)
+    services = real_services(settings)
+    window = make_window(services, theme, settings, WindowOptions(size=(1280, 800)))
+    session, workspace = window.session, window.workspace
+    try:
+        window.show()
+        services.media.client.start()
+        services.inference.client.start()
+        window.open_path(str(picture))
+        qtbot.waitUntil(lambda: session.result is not None, timeout=90_000)
+        session.choose(target="cityscapes-19")
+        workspace.comparison.watch(True)
+        qtbot.waitUntil(lambda: session.result.labels.taxonomy.name == "cityscapes-19", timeout=10_000)
+        workspace.show_difference()
+        qtbot.waitUntil(lambda: workspace.comparison.current is not None, timeout=10_000)
+        found, facts = workspace.comparison.current, workspace.comparison.facts
+        recipe, model = session.choice.full_recipe("auto"), find_model("street-small")
+    finally:
+        close_window(services, theme, window)
+    dense = load_model(model).predictor(recipe).predict(read_image(picture).pixels_HW3)
+    full = np.array([[dense.probe(x, y) for x in range(320)] for y in range(240)])
+    projection = default_catalog().projection("universal", "cityscapes-19")
+    sums = full @ projection.weights[list(projection.class_ids)].T
+    best, own = np.sort(sums, axis=-1), np.sort(full, axis=-1)
+    clear = (best[..., -1] - best[..., -2] > 1e-4) & (own[..., -1] - own[..., -2] > 1e-4)
+    assert clear.mean() > 0.9
+    projected = np.array(projection.class_ids)[sums.argmax(axis=-1)]
+    mapped = projection.lookup[full.argmax(axis=-1)]
+    np.testing.assert_array_equal(found.projected.ids_HW[clear], projected[clear])
+    np.testing.assert_array_equal(found.differing_HW[clear], (projected != mapped)[clear])
+    lost = full[..., list(projection.unmapped)].sum(axis=-1)
+    assert np.abs(found.no_target_HW / 255 - lost).max() <= 0.51 / 255 + 1e-4
+    assert facts.differing_share == pytest.approx((projected != mapped).mean(), abs=1 - clear.mean() + 1e-9)
+    assert facts.no_target_share == pytest.approx(lost.mean(), abs=1e-4)
+    winners = np.bincount(full.argmax(axis=-1).ravel(), minlength=194) / full[..., 0].size
+    for info in projection.source.classes:
+        assert facts.shares.get(info.name, 0) == pytest.approx(winners[info.id], abs=1 - clear.mean() + 1e-9)
 
 
 def test_the_screenshot_command(tmp_path: Path) -> None:

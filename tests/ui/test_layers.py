@@ -9,7 +9,16 @@ from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.palette import color_table
 from mseg_studio.ui.canvas.composition import Composition
-from mseg_studio.ui.canvas.layers import Composer, HeatLayer, LabelLayer, Picture, edges, heat_rgb
+from mseg_studio.ui.canvas.layers import (
+    MARK_RGB,
+    Composer,
+    DifferenceLayer,
+    HeatLayer,
+    LabelLayer,
+    Picture,
+    edges,
+    heat_rgb,
+)
 from mseg_studio.ui.canvas.viewport import Viewport
 from tests.ui.fakes import FINE
 
@@ -103,6 +112,41 @@ def test_a_measure_goes_from_dark_to_bright() -> None:
     assert image[0].tolist() == heat_rgb()[0].tolist() and image[255].tolist() == heat_rgb()[254].tolist()
     lightness = image @ np.array([0.2126, 0.7152, 0.0722])
     assert np.diff(lightness).min() > -2 and lightness[-1] > lightness[0] + 150
+
+
+def differing(labels: LabelMap, mask: np.ndarray, table: np.ndarray, opacity: float) -> np.ndarray:
+    """RGB (H, W, 3) of a difference over a grey picture."""
+    height, width = mask.shape
+    composition = Composition()
+    composition.set_picture(grey(height, width))
+    composition.set_labels(LabelLayer(labels))
+    composition.set_heat(DifferenceLayer(labels, mask))
+    composition.set_colors(table, opacity)
+    composition.show(labels=True, contours=False)
+    return rgb(shown(composition, 1.0, width))[:height]
+
+
+def test_what_differs_is_marked_and_what_agrees_is_dim() -> None:
+    ids, mask = np.array([[0, 0, 3, 3]], np.uint8), np.array([[True, False, True, False]])
+    mark = [MARK_RGB >> shift & 255 for shift in (16, 8, 0)]
+    full = differing(LabelMap(ids, FINE), mask, color_table(FINE), 1.0)[0]
+    assert full[0].tolist() == full[2].tolist() == mark
+    for column, class_id in ((1, 0), (3, 3)):
+        color = np.array(FINE.classes[class_id].rgb)
+        assert np.abs(full[column] - (0.45 * color + 0.55 * GREY)).max() <= 2
+    faint = differing(LabelMap(ids, FINE), mask, color_table(FINE), 0.0)[0]
+    assert faint[1].tolist() == [GREY] * 3 and np.abs(faint[0] - (0.7 * np.array(mark) + 0.3 * GREY)).max() <= 2
+    hidden = differing(LabelMap(ids, FINE), mask, color_table(FINE, hidden=frozenset({0})), 1.0)[0]
+    assert hidden[0].tolist() == hidden[1].tolist() == [GREY] * 3 and hidden[2].tolist() == mark
+
+
+def test_of_many_classes_every_pixel_that_differs_is_marked() -> None:
+    taxonomy = Taxonomy("many", tuple(ClassInfo(i, f"class {i}", (200, i % 256, 9)) for i in range(400)), 65535)
+    ids, mask = np.arange(400).astype(np.uint16)[None], np.ones((1, 400), bool)
+    mark = [MARK_RGB >> shift & 255 for shift in (16, 8, 0)]
+    assert (differing(LabelMap(ids, taxonomy), mask, color_table(taxonomy), 1.0)[0] == mark).all()
+    agreeing = differing(LabelMap(ids, taxonomy), ~mask, color_table(taxonomy), 1.0)[0]
+    assert (agreeing[125] != GREY).any() and (agreeing[126:] == GREY).all()
 
 
 @pytest.mark.parametrize("scale", [0.3, 0.5, 1.0, 1.5, 2.0, 7.5, 40.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Signal
 
+from mseg_studio.labels.comparison import COMPARED, View
 from mseg_studio.labels.readout import MEASURES
 from mseg_studio.taxonomy.palette import color_table
 from mseg_studio.ui.canvas.canvas import Canvas
@@ -13,7 +14,7 @@ from mseg_studio.ui.workspaces.segment.classes_panel import Visibility
 from mseg_studio.ui.workspaces.segment.comparison import GONE, ImageComparison
 from mseg_studio.ui.workspaces.segment.difference_legend import DifferenceLegend, class_name
 from mseg_studio.ui.workspaces.segment.heat_legend import HeatLegend
-from mseg_studio.ui.workspaces.segment.layers_bar import COMPARED, LayersBar, View
+from mseg_studio.ui.workspaces.segment.layers_bar import LayersBar
 from mseg_studio.ui.workspaces.segment.results import Result
 from mseg_studio.ui.workspaces.segment.session import Session
 

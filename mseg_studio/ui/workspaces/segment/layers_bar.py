@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QSlider, QWidget
 
-from mseg_studio.labels.readout import MEASURES, Measure
+from mseg_studio.labels.comparison import VIEWS, View
 
-Compared = Literal["difference", "no_target"]
-"""What shows the projection at work: where mapping labels would differ, and what probability had no target."""
-COMPARED: tuple[Compared, ...] = get_args(Compared)
-View = Measure | Compared
-VIEWS: tuple[View, ...] = (*MEASURES, *COMPARED)
 _TIPS: dict[View, str] = {
     "confidence": "Show how much of the probability the best class has",
     "margin": "Show how far the best class is ahead of the second",

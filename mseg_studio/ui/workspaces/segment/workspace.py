@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QStackedLayout, QV
 
 from mseg_studio.errors import TaxonomyError
 from mseg_studio.inference.events import EngineReady
+from mseg_studio.labels.comparison import View
 from mseg_studio.media.events import SourceInfo, ThumbnailReady
 from mseg_studio.progress import Progress
 from mseg_studio.taxonomy.palette import color_table
@@ -24,7 +25,6 @@ from mseg_studio.ui.workspaces.segment.controls_bar import ControlsBar
 from mseg_studio.ui.workspaces.segment.display import Display
 from mseg_studio.ui.workspaces.segment.empty_state import EmptyState
 from mseg_studio.ui.workspaces.segment.files_panel import THUMBNAIL_PX, FilesPanel
-from mseg_studio.ui.workspaces.segment.layers_bar import View
 from mseg_studio.ui.workspaces.segment.message_bar import MessageBar
 from mseg_studio.ui.workspaces.segment.notice import Notice
 from mseg_studio.ui.workspaces.segment.player import Player
