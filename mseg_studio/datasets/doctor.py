@@ -54,7 +54,7 @@ def check(
     for name, (_, _, gone) in found.items():
         if gone is not None:
             findings.add(_absent(gone, name, "warning" if name in absent else "error"))
-    tally = _Tally(description, findings)
+    tally = _Tally(description, findings, names)
     clock = ProgressClock(sum(len(pairs) for pairs, _, _ in found.values()), "pairs")
     if on_progress is not None:
         on_progress(clock.at(0))
@@ -157,9 +157,9 @@ def _examined(
 class _Tally:
     """Sums over the pairs that were examined."""
 
-    def __init__(self, description: DatasetDescription, findings: Findings) -> None:
+    def __init__(self, description: DatasetDescription, findings: Findings, splits: Sequence[str]) -> None:
         self._taxonomy, self._findings = description.taxonomy, findings
-        self._overlaps = description.overlaps
+        self._overlaps = {name: other for name, other in description.overlaps.items() if other in splits}
         self._pixels = np.zeros(self._taxonomy.ignore_id + 1, np.int64)
         self._images = np.zeros_like(self._pixels)
         self._seen: dict[bytes, tuple[str, Path]] = {}

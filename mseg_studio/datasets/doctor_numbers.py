@@ -13,6 +13,8 @@ from mseg_studio.datasets.description import IGNORE, DatasetDescription
 
 _TRAIN_IDS = 19
 """Cityscapes: train ids are 0 to 18; label ids go on to 33, and their files hold no 255."""
+_STEP = 5
+"""Least factor that ids are multiplied by to be seen; a smaller one comes by chance."""
 _MANY = 64
 """Undeclared numbers in one file that no labels have: a picture that was saved in grey."""
 
@@ -109,7 +111,7 @@ class NumberRules:
 
     def _stretched(self, seen: list[int]) -> Diagnosis | None:
         step = int(np.gcd.reduce([number for number in seen if number] or [1]))
-        if step > 1 and len(seen) > 2 and all(number // step in self.declared for number in seen):
+        if step >= _STEP and len(seen) > 2 and all(number // step in self.declared for number in seen):
             return Diagnosis(
                 "scaled-ids", f"all are multiples of {step}: ids made visible, expected {self._expected()}"
             )

@@ -20,6 +20,8 @@ from mseg_studio.media.image_header import BrokenImage, ImageHeader, channels_an
 from mseg_studio.media.regular_file import read_regular
 
 _WARNINGS = ("only-0-and-255", "all-ignored", "size-differs")
+_COUNTED = ("only-0-and-255", "undeclared-id")
+"""Findings about numbers with which the declared ones still count."""
 
 
 @dataclass(slots=True)
@@ -94,11 +96,11 @@ class PairDoctor:
             return
         header = _header(data)
         facts.label_kind = _kind(data, header)
-        if getattr(self._description, "label_format", None) is None and header is not None and header.format == "JPEG":
+        if self._description.label_format is None and header is not None and header.format == "JPEG":
             facts.label_size = (header.width, header.height)
             self._find(facts, "jpeg-label", path, "a JPEG: its compression changes ids and colours; expected a PNG")
             return
-        if self._description.colour_map or getattr(self._description, "label_format", None) is not None:
+        if self._description.colour_map or self._description.label_format is not None:
             self._read_meaning(facts)
         elif header is not None and header.format == "PNG" and (channels_and_bits(data, header) or (1, 8))[0] > 1:
             self._colour_label(facts)
@@ -117,6 +119,8 @@ class PairDoctor:
         diagnosis = self._rules.diagnose(found)
         if diagnosis is not None:
             self._find(facts, diagnosis.code, path, diagnosis.message)
+            if diagnosis.code not in _COUNTED:
+                return  # its numbers mean something else
         seen = np.flatnonzero(found)
         known = seen[[int(number) in self._rules.declared for number in seen]]
         facts.pixels = np.bincount(self._class_of[known], weights=found[known], minlength=self._num_ids).astype(
