@@ -6,7 +6,7 @@ The format is described in docs/datasets.md; paths in a description start at its
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mseg_studio.datasets.keys import check_keys, mapping_of, number_of, text_of, texts_of
+from mseg_studio.datasets.label_format import LabelFormat, parse_label_format
 from mseg_studio.datasets.pairing import Pair, Split
 from mseg_studio.datasets.ready import find_description, is_ready, ready_path
 from mseg_studio.datasets.split_keys import SplitParser
@@ -33,7 +34,7 @@ IGNORE = "ignore"
 _TEXTS = ("title", "needs", "where", "licence")
 _KEYS = (
     *("format", "based_on", "name", *_TEXTS, "taxonomy", "ignore_id", "root", "roots"),
-    *("splits", "id_map", "colour_map", "to_universal"),
+    *("splits", "id_map", "colour_map", "label_format", "annotations", "label_names", "to_universal"),
 )
 
 
@@ -56,6 +57,8 @@ class DatasetDescription:
     """Folders that the paths of the splits start at; none: a ready description that was not told where the data is."""
     overlaps: Mapping[str, str] = field(default_factory=dict)
     """Splits that are meant to be part of another one (`part_of`): to keep out of training, or to look at."""
+    formatted: LabelFormat | None = None
+    """How labels in the format of another program are read; None for files of ids and for colours."""
     title: str = ""
     """The dataset's own name and version, one line."""
     needs: str = ""
@@ -88,7 +91,14 @@ class DatasetDescription:
             raise ConfigError(
                 f"dataset '{self.name}' has no split '{split}'{nearest(split, self.splits)}", path=self.path
             )
-        return self.splits[split].pairs(missing)
+        found = self.splits[split].pairs(missing)
+        own = self.formatted.split_annotations.get(split) if self.formatted else None
+        return found if own is None else tuple(replace(pair, annotations=own) for pair in found)
+
+    @property
+    def label_format(self) -> str | None:
+        """Name of the importer that reads the labels; None for files of ids and for colours."""
+        return None if self.formatted is None else self.formatted.name
 
     def require_root(self) -> None:
         """Raise ConfigError when this is a ready description that was not told where the data is."""
@@ -101,9 +111,11 @@ class DatasetDescription:
     def label_ids(self, pair: Pair) -> LabelMap:
         """The label file of a pair in the dataset's taxonomy.
 
-        Raises DatasetError naming the file and the id (or colour) that the description does not declare, and
+        Raises DatasetError naming the file and the id (colour, name) that the description does not declare, and
         ImageReadError when the file cannot be read.
         """
+        if self.formatted is not None:
+            return self.formatted.reading(pair).labels
         if self.colour_map:
             return self._from_colours(pair.label)
         stored = read_label_ids(pair.label)
@@ -186,16 +198,25 @@ class _Parser:
         taxonomy = self.catalog.taxonomy(text_of(values["taxonomy"], "taxonomy"))
         roots = self.given_roots or self._roots(values)
         splits = SplitParser(roots or (Path(),), self.path)
+        id_map, colour_map = _id_map(values, taxonomy), _colour_map(values.get("colour_map"), taxonomy)
         return DatasetDescription(
             path=self.path,
             name=text_of(values["name"], "name"),
             taxonomy=taxonomy,
             splits=MappingProxyType(splits.splits(values["splits"])),
             overlaps=MappingProxyType(splits.overlaps(values["splits"])),
-            id_map=MappingProxyType(_id_map(values, taxonomy)),
-            colour_map=MappingProxyType(_colour_map(values.get("colour_map"), taxonomy)),
+            id_map=MappingProxyType(id_map),
+            colour_map=MappingProxyType(colour_map),
             to_universal=MappingProxyType(self._to_universal(values.get("to_universal"), taxonomy)),
             roots=roots,
+            formatted=parse_label_format(
+                values,
+                taxonomy,
+                id_map=id_map if "id_map" in values else {},
+                colour_map=colour_map,
+                annotations=splits.file_of(values["annotations"], "annotations") if "annotations" in values else None,
+                split_annotations=splits.annotations(values["splits"]),
+            ),
             **{key: " ".join(text_of(values[key], key).split()) for key in _TEXTS if key in values},
         )
 

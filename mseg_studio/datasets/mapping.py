@@ -75,7 +75,11 @@ class LabelMapping:
     def sha256(self) -> str:
         """Hash over all that decides a label: two mappings that give the same labels of every file share it."""
         colours = sorted((*rgb, self._id_of(name)) for rgb, name in self.description.colour_map.items())
-        facts = (self.target.name, self.target.names, self.target.ignore_id, self.unknown, colours, self._format)
+        formatted = self.description.formatted
+        facts = (
+            *(self.target.name, self.target.names, self.target.ignore_id, self.unknown, colours),
+            formatted and formatted.facts(),
+        )
         digest = hashlib.sha256(json.dumps(facts).encode())
         digest.update(self._by_number.tobytes())
         digest.update(self._by_class.tobytes())
@@ -87,19 +91,14 @@ class LabelMapping:
         Raises DatasetError naming the file and the number (or colour) that is not declared, where these stop, and
         ImageReadError when the file cannot be read.
         """
-        if self.description.colour_map:
+        if self.description.formatted is not None:
+            found = self.description.formatted.reading(pair, unknown=self.unknown).labels
+            ids: npt.NDArray[np.integer] = self._by_class[found.ids_HW]
+        elif self.description.colour_map:
             ids = self._from_colours(pair)
-        elif self._format is None:
-            ids = self._from_numbers(pair)
         else:
-            ids = self._by_class[self.description.label_ids(pair).ids_HW]
+            ids = self._from_numbers(pair)
         return LabelMap(as_ids(ids, self.target), self.target, "hard")
-
-    @property
-    def _format(self) -> str | None:
-        """The importer that reads the label files; None where they hold numbers or colours."""
-        name: str | None = getattr(self.description, "label_format", None)
-        return name
 
     def _from_numbers(self, pair: Pair) -> npt.NDArray[np.integer]:
         stored = read_label_ids(pair.label)

@@ -33,6 +33,8 @@ class Pair:
 
     image: Path
     label: Path
+    annotations: Path | None = None
+    """The split's own annotation file, for label formats that have one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from mseg_studio.datasets.keys import check_keys, mapping_of, text_of, texts_of
 from mseg_studio.datasets.pairing import DEFAULT_LABEL_SUFFIX, FolderSplit, JoinedSplit, ListSplit, PatternSplit, Split
 from mseg_studio.errors import ConfigError, nearest
 
-_COMMON_KEYS = ("part_of",)
+_COMMON_KEYS = ("part_of", "annotations")
 _FOLDER_KEYS = ("images", "labels", "image_suffix", "image_suffixes", "label_suffix", "names", *_COMMON_KEYS)
 _PATTERN_KEYS = ("image", "label", "names", *_COMMON_KEYS)
 _LIST_KEYS = ("list", "root", *_COMMON_KEYS)
@@ -43,6 +43,18 @@ class SplitParser:
                     raise ConfigError(f"splits.{name}.part_of: there is no other split '{other}'{nearest(other, raw)}")
                 found[str(name)] = other
         return found
+
+    def annotations(self, raw: Any) -> dict[str, Path]:
+        """Annotation files of the splits that have their own, by name."""
+        found = {}
+        for name, values in mapping_of(raw, "splits").items():
+            if isinstance(values, dict) and "annotations" in values:
+                found[str(name)] = self.file_of(values["annotations"], f"splits.{name}.annotations")
+        return found
+
+    def file_of(self, raw: Any, where: str) -> Path:
+        """A file below a root, or beside the description. Raises ConfigError."""
+        return self._near(text_of(raw, where))
 
     def _split(self, name: str, raw: Any) -> Split:
         where = f"splits.{name}"
