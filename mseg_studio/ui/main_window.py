@@ -46,6 +46,7 @@ from mseg_studio.ui.workspaces.segment.session import Session
 from mseg_studio.ui.workspaces.segment.workspace import SegmentWorkspace
 
 _RECENTS = 12
+_HELD = (QEvent.Type.KeyPress, QEvent.Type.KeyRelease)
 
 
 class MainWindow(QMainWindow):
@@ -198,9 +199,15 @@ class MainWindow(QMainWindow):
             return
         self.current = name
         self.workspace.player.stop()
+        last = page.focusWidget() or page
         self._stack.setCurrentIndex(list(self._pages).index(name))
-        (page.focusWidget() or page).setFocus()
+        last.setFocus()
         self._refresh()
+
+    def show_output(self, taxonomy: str) -> None:
+        """Show the open image in an output taxonomy."""
+        self.session.choose(target=taxonomy)
+        self.show_workspace(SEGMENT)
 
     def _on_aside(self) -> None:
         page = self._pages[self.current]
@@ -288,8 +295,8 @@ class MainWindow(QMainWindow):
     # -- keys that are held, state, end --------------------------------------------------------------------------
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keys that are held in Segment."""
-        return self.segment_page.hold_key(watched, event)
+        """Keys that are held in Segment; all events of the program come along here."""
+        return event.type() in _HELD and self.segment_page.hold_key(watched, event)
 
     def _refresh(self) -> None:
         table, workspace, choice = self.actions_table, self.workspace, self.session.choice

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mseg_studio.ui.layout_store import layout_store
+
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
@@ -28,4 +30,16 @@ class WorkspaceSpec:
     """Makes the page and connects it to the window; None only for Segment, which the window itself is made of."""
 
 
-WORKSPACES: tuple[WorkspaceSpec, ...] = (WorkspaceSpec(SEGMENT, "Segment", "segment", "show_workspace_segment"),)
+def _taxonomy(window: MainWindow) -> QWidget:
+    from mseg_studio.ui.workspaces.taxonomy.workspace import TaxonomyWorkspace
+
+    page = TaxonomyWorkspace(window.services, window.theme, layout_store() if window.remember else None)
+    page.taxonomies_changed.connect(window.workspace.refresh_models)
+    page.output_chosen.connect(window.show_output)
+    return page
+
+
+WORKSPACES: tuple[WorkspaceSpec, ...] = (
+    WorkspaceSpec(SEGMENT, "Segment", "segment", "show_workspace_segment"),
+    WorkspaceSpec("taxonomy", "Taxonomy", "taxonomy", "show_workspace_taxonomy", _taxonomy),
+)

@@ -126,7 +126,7 @@ class SegmentPage(QMainWindow):
 
         For an event filter of the application; whether the event ends here.
         """
-        if event.type() not in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease) or not isinstance(event, QKeyEvent):
+        if not isinstance(event, QKeyEvent):
             return False
         if not isinstance(watched, QWidget) or watched.window() is not self.window() or event.modifiers():
             return False

@@ -110,6 +110,16 @@ QComboBox QAbstractItemView {
 QListWidget#commands { background: $panel; }
 QListView, QTreeView, QTableView { background: $panel; border: none; outline: none; color: $text; }
 QListView:focus { border: none; }
+QTreeView#browser, QTableView#browser { background: $table; }
+QTreeView#browser::item, QTableView#browser::item { padding: 0 6px; }
+QTreeView#browser::item:hover, QTableView#browser::item:hover { background: $hover_line; }
+QTreeView#browser::item:selected, QTableView#browser::item:selected { background: $selected; color: $text; }
+QHeaderView { background: $panel; border: none; }
+QHeaderView::section {
+  background: $panel; color: $dim; border: none; border-bottom: 1px solid $line; padding: 4px 8px; font-size: 11px;
+}
+QHeaderView::section:hover { color: $text; }
+QSplitter::handle { background: $line; }
 QScrollArea, QScrollArea > QWidget > QWidget { background: $panel; border: none; }
 
 QScrollBar:vertical { background: transparent; width: 10px; margin: 0; }
@@ -162,5 +172,7 @@ def style_sheet(tones: Tones) -> str:
         values,
         arrow=arrow.as_posix(),
         check=(icons / "check-white.svg").as_posix(),
+        table=tones.base if tones.dark else tones.raised,
+        hover_line=tones.panel,
         knob="#ffffff" if not tones.dark else tones.text,
     )
