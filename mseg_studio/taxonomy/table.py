@@ -262,7 +262,8 @@ class TableReader:
                 with self._told():
                     value = text_of(value_node, what)
                     name = value if own == "value" else key
-                    if self._names[name] != 1:
+                    count = self._names[name]
+                    if not count or (count > 1 and name == UNLABELED):  # any other that repeats was told
                         reason = f"{what}: {self._not_one(name)}"
                         raise mistake_at(value_node, reason, column=what, code="unknown class")
                     links[key] = value
