@@ -36,9 +36,11 @@ def add_dataset_arguments(part: argparse.ArgumentParser) -> None:
     part.add_argument("--root", metavar="DIR", help="where the dataset lies, in place of the description's root")
 
 
-def add_output_arguments(part: argparse.ArgumentParser) -> None:
+def add_output_arguments(part: argparse.ArgumentParser, *, output_needed: bool = True) -> None:
     """Where labels go, and how they are written."""
-    part.add_argument("--output", required=True, type=folder_name, metavar="DIR", help="folder for the new labels")
+    part.add_argument(
+        "--output", required=output_needed, type=folder_name, metavar="DIR", help="folder for the new labels"
+    )
     part.add_argument("--split", action="append", metavar="S", help="only this split; may be given several times")
     part.add_argument(
         "--unknown",

@@ -84,6 +84,9 @@ class OutputTree:
         source = self.description
         values: dict[str, Any] = {"format": FORMAT, "name": f"{source.name}-{target.name}", "taxonomy": target.name}
         values["splits"] = {name: self._split(name, tasks) for name, tasks in splits.items()}
+        for name, whole in source.overlaps.items():
+            if name in splits and whole in splits:
+                values["splits"][name]["part_of"] = whole
         if source.to_universal and target.name == source.taxonomy.name:
             values["to_universal"] = dict(source.to_universal)
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)

@@ -26,7 +26,7 @@ taxonomy: cityscapes-34
 splits:
   train: {images: left/train, labels: gt/train, image_suffix: _left.png, label_suffix: _ids.png}
   val: {images: left/val, labels: gt/val, image_suffix: _left.png, label_suffix: _ids.png}
-  few: {list: few.txt}
+  few: {list: few.txt, part_of: train}
 """
 
 
@@ -65,6 +65,7 @@ def test_the_result_is_a_dataset_of_the_same_tree(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "gt" / "train" / "a" / "0_ids.png").is_file()
     found = load_dataset(done.description)
     assert found.taxonomy.name == "cityscapes-19"
+    assert dict(found.overlaps) == {"few": "train"}
     mapping = label_mapping(source, "cityscapes-19")
     for split in ("train", "val", "few"):
         old, new = source.pairs(split), found.pairs(split)
