@@ -30,8 +30,9 @@ from mseg_studio.ui.workspaces.segment.estimate import Estimate
 
 _TAG = Qt.ItemDataRole.UserRole + 1
 _NOTE = Qt.ItemDataRole.UserRole + 2
-_WIDE_PX, _NARROW_PX = 1400, 1160
-"""From the first on there is room for every word; below the second combo boxes and badge are short."""
+_WIDE_PX, _NARROW_PX, _TIGHT_PX = 1400, 1160, 900
+"""From the first on there is room for every word; below the second combo boxes and badge are short, below the third
+Open and Export are icons."""
 RECIPES = (
     ("live", "Live", "Approximate: the whole picture at once, no mirror image; for videos and cameras"),
     ("fast", "Fast", "One scale, no mirror image"),
@@ -150,7 +151,9 @@ class ControlsBar(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Use the room there is."""
-        narrow = self.width() < _NARROW_PX
+        narrow, tight = self.width() < _NARROW_PX, self.width() < _TIGHT_PX
+        self.open_button.setText("" if tight else " Open")
+        self.export_button.setText("" if tight else " Export")
         self._output.setVisible(self.width() >= _WIDE_PX)
         self.model_box.setMinimumWidth(124 if narrow else 160)
         self.target_box.setMinimumWidth(146 if narrow else 194)
