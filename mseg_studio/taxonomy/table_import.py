@@ -50,30 +50,30 @@ def import_table(
     Raises FaultyTableError with every mistake in the table, TaxonomyError for names that cannot be saved or a table
     with nothing new.
     """
-    tables = tuple(_tables(path, catalog, columns))
-    if name is not None:
-        if len(tables) != 1:
-            found = ", ".join(table.taxonomy.name for table in tables)
-            raise TaxonomyError(f"holds {len(tables)} taxonomies ({found}); one name is for one column", path=path)
-        tables = (_named(tables[0], name),)
+    tables = _tables(path, catalog, columns, name)
     for table in tables:
         checked(table, catalog, folder, replace=replace)
     return tuple(save_table(table, catalog, folder, replace=replace) for table in tables)
 
 
-def _tables(path: Path, catalog: Catalog, columns: Sequence[str]) -> Iterable[TaxonomyTable]:
+def _tables(path: Path, catalog: Catalog, columns: Sequence[str], name: str | None) -> tuple[TaxonomyTable, ...]:
     if is_yaml(path):
         _stop_at(finding for finding in lint(path, catalog) if finding.code != "name")
         # Another name than the file's is what importing is for; anything else was told.
-        return (_named(read_table(path), path.stem),)
-    table = read_sheet(path, catalog)
-    _stop_at(table.findings)
-    if isinstance(table.sheet, MasterSheet):
-        chosen = _chosen(table.sheet, columns, catalog, path)
-        return tuple(_column_table(column, name, path, catalog.taxonomy(UNIVERSAL)) for column, name in chosen)
+        table = read_table(path)
+        return (dataclasses.replace(table, taxonomy=dataclasses.replace(table.taxonomy, name=name or path.stem)),)
+    read = read_sheet(path, catalog)
+    _stop_at(read.findings)
+    if isinstance(read.sheet, MasterSheet):
+        chosen = _chosen(read.sheet, columns, catalog, path)
+        if name is not None and len(chosen) != 1:
+            found = ", ".join(own for _column, own in chosen)
+            raise TaxonomyError(f"holds {len(chosen)} taxonomies ({found}); one name is for one column", path=path)
+        universal = catalog.taxonomy(UNIVERSAL)
+        return tuple(_column_table(column, name or own, path, universal) for column, own in chosen)
     if columns:
         raise TaxonomyError(f"has no column '{columns[0]}': it is a table of two columns", path=path)
-    return (_pair_table(table.sheet, path),) if table.sheet is not None else ()
+    return (_pair_table(read.sheet, name or path.stem, path),) if read.sheet is not None else ()
 
 
 def _stop_at(findings: Iterable[Finding]) -> None:
@@ -82,12 +82,8 @@ def _stop_at(findings: Iterable[Finding]) -> None:
         raise FaultyTableError(errors)
 
 
-def _named(table: TaxonomyTable, name: str) -> TaxonomyTable:
-    return dataclasses.replace(table, taxonomy=dataclasses.replace(table.taxonomy, name=name))
-
-
-def _pair_table(sheet: PairSheet, path: Path) -> TaxonomyTable:
-    draft = Draft(path.stem, source=f"Imported from {printable(path.name)}")
+def _pair_table(sheet: PairSheet, taxonomy: str, path: Path) -> TaxonomyTable:
+    draft = Draft(taxonomy, source=f"Imported from {printable(path.name)}")
     for name, members in sheet.classes:
         draft = draft.add(members, name=name)
     return draft.table(path)
