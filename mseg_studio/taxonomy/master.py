@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -11,6 +12,7 @@ from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
 from mseg_studio.taxonomy.link_table import LinkTable, link_tables
 from mseg_studio.taxonomy.model import ClassInfo
 from mseg_studio.taxonomy.projection import Links
+from mseg_studio.taxonomy.search import WORDNET_LESS, NameIndex, wordnet_ids
 from mseg_studio.taxonomy.table import TaxonomyTable
 
 Kind = Literal["training", "relabeled", "test", "links only", "yours"]
@@ -18,6 +20,8 @@ KINDS: tuple[Kind, ...] = ("training", "relabeled", "test", "links only", "yours
 """In the order in which the columns stand."""
 
 _RELABELED = "-relabeled"
+_PARENT_LESS = 300.0
+"""Taken off the score of a parent's name: its rows come after those with the word in their own."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,15 @@ class MasterTable:
         """The column called `name`, None for no such column."""
         return next((column for column in self.columns if column.name == name), None)
 
+    def find(self, query: str) -> dict[int, float]:
+        """Positions of the rows that `query` may mean, with how well each fits."""
+        exact = {place: 1.0 for place, row in enumerate(self.rows) if str(row.info.id) == query}
+        return exact | self._index.find(query)
+
+    @functools.cached_property
+    def _index(self) -> NameIndex:
+        return NameIndex(_searched(self.rows))
+
 
 def master_table(catalog: Catalog) -> MasterTable:
     """The table of all taxonomies of `catalog` that have links with the universal one, and the columns with links only.
@@ -78,6 +91,21 @@ def master_table(catalog: Catalog) -> MasterTable:
     )
     parents = dict.fromkeys(info.parent for info in universal.classes if info.parent is not None)
     return MasterTable(tuple(column for column, _cells in entries), rows, tuple(parents))
+
+
+def search_rows(table: MasterTable, query: str, limit: int = 194) -> list[Row]:
+    """Rows for `query`, best first: the exact id, then names, aliases, classes in the row's cells and WordNet ids.
+
+    Names that are the query come first, then those that start with it and contain it, then all rows under a parent that
+    starts so; if there is none, names that resemble it. Case, underscores and spaces do not matter. An empty query
+    gives the rows in order of id.
+    """
+    wanted = query.strip()
+    if not wanted:
+        return list(table.rows[:limit])
+    found = table.find(wanted)
+    best = sorted(found, key=lambda place: (str(table.rows[place].info.id) != wanted, -found[place], place))
+    return [table.rows[place] for place in best[:limit]]
 
 
 _Cells = Mapping[str, tuple[str, ...]]
@@ -120,6 +148,18 @@ def _members(to_universal: Mapping[str, str], order: tuple[str, ...]) -> _Cells:
             universal = to_universal[name]
             cells[universal] = (*cells.get(universal, ()), name)
     return cells
+
+
+def _searched(rows: Sequence[Row]) -> Iterator[tuple[int, str, float]]:
+    """Every name that leads to a row, by its position, and what is taken off its score."""
+    for place, row in enumerate(rows):
+        info = row.info
+        yield place, info.name, 0.0
+        yield from ((place, alias, 1.0) for alias in info.aliases)
+        yield from ((place, name, 2.0) for names in row.cells.values() for name in names)
+        yield from ((place, synset, WORDNET_LESS) for synset in wordnet_ids(info))
+        if info.parent is not None:
+            yield place, info.parent, _PARENT_LESS
 
 
 def _place(column: Column) -> tuple[int, str]:
