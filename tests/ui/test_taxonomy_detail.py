@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QApplication, QLineEdit
 
 from mseg_studio.taxonomy.catalog import Catalog, default_catalog
 from mseg_studio.taxonomy.class_links import class_links
@@ -205,3 +205,59 @@ def test_every_class_of_every_taxonomy_can_be_shown(catalog: Catalog, qtbot: Any
         info = catalog.taxonomy(name).classes[0]
         panel.show_class(name, info.name)
         assert panel.facts.heading.text() == f"{info.name} · {name} {info.id}"
+
+
+def test_every_control_has_a_name_and_tab_reaches_it(panel: DetailPanel) -> None:
+    panel.show_class("universal", "person")
+    panel.show_class("universal", "bicyclist")
+    panel.set_image(ImageFacts("wilddash-19", {"bicyclist": 0.1}, 0.1, 0.1))
+    panel.add_classes(["road", "sky"])
+    panel.editor.left_out.toggle.setChecked(True)
+    kinds = (QAbstractButton, QAbstractItemView, QLineEdit)
+    found = [w for kind in kinds for w in panel.findChildren(kind) if w.isVisible()]
+    assert len(found) > 40
+    for widget in found:
+        text = widget.text() if isinstance(widget, QAbstractButton) else ""
+        assert widget.accessibleName() or text.strip(), f"{type(widget).__name__} has no name"
+    reached, widget = set(), panel.facts.back
+    for _ in range(300):
+        reached.add(widget)
+        widget = widget.nextInFocusChain()
+    missing = [w.accessibleName() for w in found if w.isEnabled() and w not in reached]
+    unfocusable = [w.accessibleName() for w in found if not w.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    assert (missing, unfocusable) == ([], [])
+
+
+def test_the_heights_of_the_parts_stay_while_one_walks(panel: DetailPanel, qtbot: Any) -> None:
+    def tops() -> list[int]:
+        QApplication.processEvents()
+        return [panel.pair.y(), panel.editor.y(), panel.graph.y(), panel.pair.list.y()]
+
+    panel.show_class("universal", "road")
+    before = tops()
+    for name, kind in (("universal", "bicyclist"), ("voc2012", "background"), ("ade20k-150", "airplane")):
+        panel.show_class(name, kind)
+        assert tops() == before
+    panel.add_classes(["road", "sky"])
+    panel.editor.save()
+    panel.editor.left_out.toggle.setChecked(True)
+    assert tops() == before
+
+
+def test_a_member_of_the_draft_leads_to_its_class(panel: DetailPanel) -> None:
+    panel.add_classes(["road", "sky"])
+    tree = panel.editor.tree
+    tree.activated.emit(tree.classes.index(1, 0, tree.classes.index(0, 0)))
+    assert panel.shown == ("universal", "sky")
+
+
+def test_a_saved_taxonomy_is_a_target_at_once(panel: DetailPanel, qtbot: Any) -> None:
+    panel.add_classes(["road", "sky"])
+    panel.editor.save()
+    panel.editor.question.field.setText("mine")
+    with qtbot.waitSignal(panel.taxonomy_saved) as saved:
+        qtbot.keyClick(panel.editor.question.field, Qt.Key.Key_Return)
+    assert saved.args == ["mine"] and not panel.unsaved
+    assert "mine" in [action.text() for action in panel.pair.menu.actions()]
+    panel.show_pair("universal", "mine")
+    assert panel.pair.coverage.text() == "2 of 194 classes have a target"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QDragEnterEvent, QDragMoveEvent, QDropEvent, QKeyEvent
-from PySide6.QtWidgets import QApplication, QColorDialog, QLineEdit
+from PySide6.QtWidgets import QApplication, QColorDialog, QLineEdit, QMenu
 
 from mseg_studio.settings import user_folder
 from mseg_studio.taxonomy.catalog import Catalog, default_catalog
@@ -89,7 +89,7 @@ def press(qtbot: Any, editor: DraftEditor, text: str) -> None:
 def test_classes_dropped_on_nothing_begin_a_taxonomy(editor: DraftEditor) -> None:
     assert drop(editor, to_mime(["road", "gravel"]), below(editor))
     assert classes(editor) == [("ground", ("road", "gravel"))]
-    assert editor.unsaved and editor.heading.text() == "My taxonomy · my-taxonomy"
+    assert editor.unsaved and editor.heading.text() == "My taxonomy · my-taxonomy · not saved"
     assert drop(editor, to_mime(["sky"]), below(editor))
     assert [name for name, _members in classes(editor)] == ["ground", "sky"]
 
@@ -316,6 +316,32 @@ def test_saving_asks_for_a_name_once(editor: DraftEditor, qtbot: Any, catalog: C
     assert not editor.unsaved and len(catalog.taxonomy("delivery-robot")) == 4
 
 
+def test_a_name_that_was_made_up_can_be_kept_and_comes_back_with_undo(editor: DraftEditor, qtbot: Any) -> None:
+    robot(editor)
+    qtbot.mouseClick(editor.rename_button, LEFT)
+    editor.question.field.setText("robot")
+    press(qtbot, editor, "Rename")
+    assert editor.heading.text() == "My taxonomy · robot · not saved" and editor.question.isHidden()
+    qtbot.mouseClick(editor.undo, LEFT)
+    qtbot.mouseClick(editor.save_button, LEFT)
+    assert editor.question.field.text() == "my-taxonomy" and editor.question.isVisible()
+    press(qtbot, editor, "Save")
+    assert editor.heading.text() == "My taxonomy · my-taxonomy" and not editor.unsaved
+
+
+def test_what_is_left_out_can_be_added_by_keys(editor: DraftEditor, qtbot: Any) -> None:
+    robot(editor)
+    editor.left_out.toggle.setChecked(True)
+    names = editor.left_out.list
+    names.setFocus()
+    names.setCurrentRow(1)
+    qtbot.keyClick(names, Qt.Key.Key_Return)
+    menu = next(menu for menu in editor.findChildren(QMenu) if menu.isVisible())
+    next(action for action in menu.actions() if action.text() == "Add to person").trigger()
+    menu.close()
+    assert classes(editor)[2][1][-1] == "umbrella"
+
+
 def test_use_as_output_saves_first(editor: DraftEditor, qtbot: Any, catalog: Catalog) -> None:
     robot(editor)
     order: list[str] = []
@@ -343,9 +369,9 @@ def test_a_name_that_cannot_be_is_one_line(editor: DraftEditor, qtbot: Any, name
 
 def test_another_taxonomy_of_mine_is_replaced_only_when_said(editor: DraftEditor, qtbot: Any, catalog: Catalog) -> None:
     editor.add_classes(["sky"])
-    editor.apply(lambda draft: draft.named("mine"))
-    editor._named = True
     editor.save()
+    editor.question.field.setText("mine")
+    press(qtbot, editor, "Save")
     editor.begin(lambda: Draft("my-taxonomy"))
     robot(editor)
     qtbot.mouseClick(editor.save_button, LEFT)

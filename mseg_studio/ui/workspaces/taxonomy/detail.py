@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMenu, QSplitter, QVBoxLayout, QWidget
 
 from mseg_studio.errors import TaxonomyError
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
@@ -144,6 +144,10 @@ class DetailPanel(QWidget):
     def add_classes(self, names: Sequence[str], index: int | None = None) -> None:
         """Add universal classes to a class of the draft, or as one new class of it."""
         self.editor.add_classes(names, index)
+
+    def add_menu(self, names: Sequence[str]) -> QMenu:
+        """A menu of what these universal classes can be added to: a new class, or one of the draft."""
+        return self.editor.add_menu(names)
 
     def start_draft(self) -> None:
         """Begin a taxonomy of one's own; asks about an unsaved one first."""

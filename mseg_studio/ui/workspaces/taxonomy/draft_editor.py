@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QCursor
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from mseg_studio.errors import TaxonomyError
@@ -34,8 +33,8 @@ class DraftEditor(QWidget):
         super().__init__(parent)
         self._catalog, self._theme = catalog, theme
         self.history = DraftHistory()
-        self._named = False
-        """Whether the person chose the name; one that was made up is asked about when saving."""
+        self._accepted: frozenset[str] = frozenset()
+        """Names that the person chose or kept; one that was made up is asked about when saving."""
         self._file: str | None = None
         """Name of the file that this draft was read from or last saved as: it may be replaced."""
         self._bad = False
@@ -98,9 +97,9 @@ class DraftEditor(QWidget):
         self.tree.redo_asked.connect(lambda: self._step(back=False))
         self.undo.clicked.connect(lambda: self._step(back=True))
         self.redo.clicked.connect(lambda: self._step(back=False))
-        self.question.opened.connect(self.foot.setHidden)
+        self.question.opened.connect(self._make_room)
         self.left_out.rest_clicked.connect(self._take_rest)
-        self.left_out.menu_asked.connect(lambda names: self.add_menu(names).popup(QCursor.pos()))
+        self.left_out.menu_asked.connect(lambda names, at: self.add_menu(names).popup(at))
         self.save_button.clicked.connect(lambda: self.save())
         self.use.clicked.connect(lambda: self.save(self.output_chosen.emit))
         self.rename_button.clicked.connect(lambda: self._ask_name("What is this taxonomy called?"))
@@ -125,13 +124,11 @@ class DraftEditor(QWidget):
 
     def begin(self, make: Callable[[], Draft], *, safe: bool = True) -> None:
         """Start from what `make` gives; an unsaved draft is asked about first."""
-        self._when_safe(lambda: self._begin(make, named=False, file=None, safe=safe))
+        self._when_safe(lambda: self._begin(make, file=None, safe=safe))
 
     def edit_saved(self, name: str) -> None:
         """Go on with a taxonomy of the user; saving replaces its file."""
-        self._when_safe(
-            lambda: self._begin(lambda: draft_of(self._catalog.table(name)), named=True, file=name, safe=True)
-        )
+        self._when_safe(lambda: self._begin(lambda: draft_of(self._catalog.table(name)), file=name, safe=True))
 
     def ask_subset(self) -> None:
         """Ask which classes to take."""
@@ -162,7 +159,7 @@ class DraftEditor(QWidget):
         answers = (("Save", lambda: self.save(lambda _name: then())), ("Discard", then))
         self.question.ask(f"'{self.draft.name}' has changes that are not saved.", answers)
 
-    def _begin(self, make: Callable[[], Draft], *, named: bool, file: str | None, safe: bool) -> None:
+    def _begin(self, make: Callable[[], Draft], *, file: str | None, safe: bool) -> None:
         try:
             draft = make()
         except TaxonomyError as error:
@@ -170,7 +167,8 @@ class DraftEditor(QWidget):
             return
         self.question.close_question()
         self.history.begin(draft, safe=safe)
-        self._named, self._file = named, file
+        self._file = file
+        self._accepted = frozenset() if file is None else frozenset({file})
         self._say("")
         self._show()
         self.tree.setFocus()
@@ -242,7 +240,7 @@ class DraftEditor(QWidget):
         draft = self.draft
         if draft is None or not draft.classes:
             self._say("There is no class to save yet.", bad=True)
-        elif not self._named:
+        elif draft.name not in self._accepted:
             self._ask_name("What is this taxonomy called?", then=lambda: self.save(then))
         elif draft.name != self._file and self._is_mine(draft.name):
             answers = (("Replace it", lambda: self._write(draft, then)), ("Another name…", lambda: self._other(then)))
@@ -283,7 +281,7 @@ class DraftEditor(QWidget):
 
         def take(name: str) -> None:
             if self.apply(lambda draft: draft.named(name)):
-                self._named = True
+                self._accepted |= {name}
                 self.question.close_question()
                 self._show()
                 if then is not None:
@@ -301,9 +299,10 @@ class DraftEditor(QWidget):
 
     def _show(self) -> None:
         draft = self.draft
-        self.heading.setText("My taxonomy" if draft is None else f"My taxonomy · {draft.name}")
+        state = " · not saved" if self.unsaved else ""
+        self.heading.setText("My taxonomy" if draft is None else f"My taxonomy · {draft.name}{state}")
         self.tree.show_draft(draft)
-        self.left_out.setVisible(draft is not None)
+        self.left_out.setVisible(draft is not None and self.question.isHidden())
         if draft is not None:
             universal = self._catalog.taxonomy(UNIVERSAL)
             self.left_out.show_names(draft.left_out(universal), universal)
@@ -312,6 +311,11 @@ class DraftEditor(QWidget):
         classes = draft is not None and bool(draft.classes)
         for button in (self.use, self.save_button, self.rename_button):
             button.setEnabled(classes)
+
+    def _make_room(self, asked: bool) -> None:
+        """A question takes the place of what cannot be used meanwhile, so the parts above keep theirs."""
+        self.foot.setHidden(asked)
+        self.left_out.setVisible(self.draft is not None and not asked)
 
     def _say(self, text: str, *, bad: bool = False) -> None:
         self._bad = bad

@@ -57,7 +57,7 @@ class DraftTree(QTreeView):
         self.setDefaultDropAction(Qt.DropAction.CopyAction)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setMinimumHeight(2 * ROW_PX)
+        self.setMinimumHeight(ROW_PX)
         self.setAccessibleName("Classes of my taxonomy")
         self.activated.connect(self._on_activated)
         theme.changed.connect(self.viewport().update)

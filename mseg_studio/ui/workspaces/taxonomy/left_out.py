@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QMimeData, Qt, Signal
+from PySide6.QtCore import QMimeData, QPoint, Qt, Signal
 from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
@@ -20,8 +20,8 @@ class LeftOut(QWidget):
 
     rest_clicked = Signal()
     """Put all of them into one class."""
-    menu_asked = Signal(list)
-    """Names: offer what they can be added to."""
+    menu_asked = Signal(list, QPoint)
+    """Names, and where on the screen: offer what they can be added to."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -30,7 +30,7 @@ class LeftOut(QWidget):
         self.rest = link_button("put the rest into one class", "Make one class of everything that is left out")
         self.list = _Names()
         self.list.setAccessibleName("Universal classes that are left out")
-        self.list.setMinimumHeight(_LIST_PX // 2)
+        self.list.setMinimumHeight(_LIST_PX // 4)
         self.list.setMaximumHeight(_LIST_PX)
         self.list.hide()
         row = QHBoxLayout()
@@ -47,8 +47,8 @@ class LeftOut(QWidget):
         self.toggle.toggled.connect(self.list.setVisible)
         self.toggle.toggled.connect(lambda _on: self._say())
         self.rest.clicked.connect(self.rest_clicked)
-        self.list.customContextMenuRequested.connect(lambda _at: self.menu_asked.emit(self.list.chosen))
-        self.list.itemActivated.connect(lambda _item: self.menu_asked.emit(self.list.chosen))
+        self.list.customContextMenuRequested.connect(lambda _at: self._ask_menu())
+        self.list.itemActivated.connect(lambda _item: self._ask_menu())
 
     def show_names(self, names: Sequence[str], universal: Taxonomy) -> None:
         """Show what is left out, in order of id."""
@@ -56,6 +56,12 @@ class LeftOut(QWidget):
             self.list.show_names(names, universal)
         self.rest.setVisible(bool(names))
         self._say()
+
+    def _ask_menu(self) -> None:
+        names, item = self.list.chosen, self.list.currentItem()
+        if names and item is not None:
+            below = self.list.visualItemRect(item).bottomLeft()
+            self.menu_asked.emit(names, self.list.viewport().mapToGlobal(below))
 
     def _say(self) -> None:
         number = len(self.list.names)

@@ -138,7 +138,7 @@ class LinkGraph(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setMinimumHeight(2 * _STEP_PX + 8)
+        self.setMinimumHeight(BOX_PX + 2 * _EDGE_PX)
         self.setAccessibleName("Links of the class")
         self._board = _Board(self)
         self.setWidget(self._board)

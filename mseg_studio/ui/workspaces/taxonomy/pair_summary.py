@@ -77,7 +77,7 @@ class PairSummary(QWidget):
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
         self.list.setAccessibleName("Merges, splits and what has no link")
-        self.list.setMinimumHeight(2 * _ROW_PX)
+        self.list.setMinimumHeight(_ROW_PX)
         self._lay_out()
         self.paint.clicked.connect(self.difference_clicked)
         self.list.itemActivated.connect(self._walk)
