@@ -22,6 +22,7 @@ from benchmarks import machine
 from benchmarks.rounds import Deadline, Timed, in_turns
 from benchmarks.workload import (
     BASE_SIZE,
+    COMPARED_TARGETS,
     CROP_PX,
     GOLDEN_IMAGE,
     MODELS,
@@ -35,6 +36,7 @@ from benchmarks.workload import (
 )
 from mseg_studio.inference.calibration import calibrate
 from mseg_studio.inference.recipe import Precision, Recipe
+from mseg_studio.labels.comparison import compared
 from mseg_studio.media.image import read_image, read_label_ids
 from tests.goldens.weights import FOLDER
 
@@ -157,6 +159,21 @@ def switch_taxonomy_1080p(measured: Measured) -> Claim:
     return Claim("switch_taxonomy_1080p", max(found["w48"].values()), "ms", 60, details=details)
 
 
+def compare_taxonomies_1080p(measured: Measured) -> Claim:
+    """Difference and No target of a street in street-small, whose labels are known: the slowest of some taxonomies."""
+    model = workload("street-small")
+    scores = model.kept_predictor(SCALES["single"], "half").predict(_street_full_hd())
+    own = scores.labels(model.projection("universal"))
+    parts = {target: model.projection(target) for target in COMPARED_TARGETS}
+    labels = {target: scores.labels(part) for target, part in parts.items()}
+    compared_with = {t: functools.partial(compared, own, labels[t], part, scores) for t, part in parts.items()}
+    timed = in_turns(compared_with, rounds=5)
+    found = {target: 1000 * one.median for target, one in timed.items()}
+    shares = {target: one.answer.differing_share for target, one in timed.items()}
+    details = {"ms": found, "differing_share": shares}
+    return Claim("compare_taxonomies_1080p", max(found.values()), "ms", details=details)
+
+
 def canvas_recolour_1080p(measured: Measured) -> Claim:
     """Another colour on the canvas of the window: colours, blend over the picture and contours of a full HD frame."""
     found = _child("benchmarks.recolour")
@@ -236,6 +253,7 @@ QUICK: tuple[Callable[[Measured], Claim | list[Claim]], ...] = (
     live_street_small_1080p,
     single_scale_1080p_half,
     switch_taxonomy_1080p,
+    compare_taxonomies_1080p,
     peak_memory_multi_scale,
     multi_scale_1080p_half,
     multi_scale_1080p_float32,

@@ -38,6 +38,8 @@ HEIGHT, WIDTH, BASE_SIZE, CROP_PX = 1080, 1920, 360, 473
 SCALES = {"single": (1.0,), "multi": PAPER_SCALES}
 TARGETS = ("universal", "camvid-11", "wilddash-19", "scannet-20", "voc2012", "pascal-context-60")
 """Output taxonomies of at most 60 classes besides the model's own."""
+COMPARED_TARGETS = ("camvid-11", "cityscapes-19", "voc2012", "pascal-context-60")
+"""Some that leave classes out, and some that leave out none."""
 _CHECKOUT = Path(__file__).resolve().parents[1]
 HOME = _CHECKOUT / "out" / "benchmarks"
 """Compiled networks are kept here, so that the next run starts at once, and nothing of it is in the user's folders."""

@@ -165,7 +165,14 @@ def without_target(scores: Scores, part: Projection) -> npt.NDArray[np.uint16]:
 
 def _pairs(projected: LabelMap, mapped: LabelMap) -> tuple[Pair, ...]:
     differing_HW = projected.ids_HW != mapped.ids_HW
-    codes = projected.ids_HW[differing_HW].astype(np.uint32) << 16 | mapped.ids_HW[differing_HW]
-    found, counts = np.unique(codes, return_counts=True)
-    pairs = [Pair(int(code) >> 16, int(code) & 65535, int(count)) for code, count in zip(found, counts, strict=True)]
+    bits = 8 * projected.ids_HW.itemsize
+    codes = projected.ids_HW[differing_HW].astype(np.uint32) << bits | mapped.ids_HW[differing_HW]
+    if bits == 8:  # a table of all pairs is small, and ten times faster than sorting
+        counts = np.bincount(codes)
+        found = np.flatnonzero(counts)
+        counts = counts[found]
+    else:
+        found, counts = np.unique(codes, return_counts=True)
+    low = (1 << bits) - 1
+    pairs = [Pair(int(code) >> bits, int(code) & low, int(count)) for code, count in zip(found, counts, strict=True)]
     return tuple(sorted(pairs, key=lambda pair: (-pair.pixels, pair.projected, pair.mapped)))

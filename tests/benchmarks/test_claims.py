@@ -20,6 +20,7 @@ NAMES = {
     "multi_scale_1080p_float32": ("x", 2.5),
     "peak_memory_multi_scale": ("GB", 2.5),
     "switch_taxonomy_1080p": ("ms", 60),
+    "compare_taxonomies_1080p": ("ms", None),
     "canvas_recolour_1080p": ("ms", 5),
     "live_street_small_1080p": ("fps", 15),
 }
