@@ -204,6 +204,16 @@ class MainWindow(QMainWindow):
         last.setFocus()
         self._refresh()
 
+    def show_pixels(self, taxonomy: str, class_name: str) -> None:
+        """Show where a class is on the open image."""
+        self.show_workspace(SEGMENT)
+        self.workspace.show_class(taxonomy, class_name)
+
+    def show_difference(self) -> None:
+        """Paint where projecting and mapping the labels of the open image disagree."""
+        self.show_workspace(SEGMENT)
+        self.workspace.show_difference()
+
     def show_output(self, taxonomy: str) -> None:
         """Show the open image in an output taxonomy."""
         self.session.choose(target=taxonomy)

@@ -34,8 +34,14 @@ def _taxonomy(window: MainWindow) -> QWidget:
     from mseg_studio.ui.workspaces.taxonomy.workspace import TaxonomyWorkspace
 
     page = TaxonomyWorkspace(window.services, window.theme, layout_store() if window.remember else None)
-    page.taxonomies_changed.connect(window.workspace.refresh_models)
+    segment = window.workspace
+    page.pixels_asked.connect(window.show_pixels)
+    page.difference_asked.connect(window.show_difference)
     page.output_chosen.connect(window.show_output)
+    page.taxonomies_changed.connect(segment.refresh_targets)
+    # While the page is away nothing is computed for it.
+    page.on_screen.connect(segment.comparison.watch)
+    segment.comparison.changed.connect(page.detail.set_image)
     return page
 
 

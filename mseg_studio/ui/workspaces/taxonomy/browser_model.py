@@ -225,6 +225,8 @@ class BrowserModel(QAbstractItemModel):
     def flags(self, index: Index) -> Qt.ItemFlag:
         """Everything but the line of unlabeled can be dragged."""
         top = self._at(index)
+        if top is None:
+            return Qt.ItemFlag.NoItemFlags
         return _FIXED if isinstance(top, Line) and top.row is None else _DRAGGED
 
     def mimeTypes(self) -> list[str]:

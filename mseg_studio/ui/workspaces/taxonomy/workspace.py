@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QShowEvent
 from PySide6.QtWidgets import QLabel, QSplitter, QStackedWidget, QVBoxLayout
 
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
-from mseg_studio.taxonomy.master import Row, master_table
-from mseg_studio.taxonomy.search import search
+from mseg_studio.taxonomy.master import master_table, search_rows
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.workspaces.page import WorkspacePage
@@ -45,6 +44,7 @@ class TaxonomyWorkspace(WorkspacePage):
     taxonomies_changed = Signal()
     """One was saved or imported."""
     output_chosen = Signal(str)
+    on_screen = Signal(bool)
 
     def __init__(self, services: Services, theme: Theme, store: QSettings | None = None) -> None:
         """`store` remembers the chosen columns."""
@@ -180,7 +180,7 @@ class TaxonomyWorkspace(WorkspacePage):
     def _search(self) -> None:
         query, pairs = self.bar.search.text().strip(), self._left.currentWidget() is self.pair
         self.pair.shown.show_text(query)
-        found = self._find(query) if query and not pairs else None
+        found = search_rows(self.table, query) if query and not pairs else None
         self.model.set_found(found)
         if not pairs:
             self.nothing.setText(f"No class, alias or id is like “{query}”.")
@@ -188,10 +188,6 @@ class TaxonomyWorkspace(WorkspacePage):
             if found:
                 self.browser.select_class(found[0].info.name)
         self.facts_changed.emit()
-
-    def _find(self, query: str) -> list[Row]:
-        rows = {row.info.id: row for row in self.table.rows}
-        return [rows[info.id] for info in search(self._catalog.taxonomy(UNIVERSAL), query, len(rows))]
 
     def _leave_search(self) -> None:
         page = self._left.currentWidget()
@@ -244,6 +240,16 @@ class TaxonomyWorkspace(WorkspacePage):
         self.reload()
         self.detail.reload()
         self.taxonomies_changed.emit()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Somebody looks."""
+        super().showEvent(event)
+        self.on_screen.emit(True)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Nobody looks any more."""
+        super().hideEvent(event)
+        self.on_screen.emit(False)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """A table can be dropped; pictures are for the window."""
