@@ -147,6 +147,8 @@ class Importer:
     annotations: str = ""
     """What the annotation file is; empty for a format that has none."""
     needs_annotations: bool = False
+    by_image: bool = False
+    """Whether the annotation file holds all labels, and a reader is asked for an image by its path."""
 
     def open(
         self,

@@ -158,4 +158,5 @@ IMPORTER = Importer(
     _make,
     annotations="its JSON, as instances_val2017.json",
     needs_annotations=True,
+    by_image=True,
 )

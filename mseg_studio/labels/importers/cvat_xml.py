@@ -171,4 +171,5 @@ IMPORTER = Importer(
     _make,
     annotations="its annotations.xml",
     needs_annotations=True,
+    by_image=True,
 )
