@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from mseg_studio.cli import dataset_check, dataset_list, dataset_relabel, dataset_remap
+from mseg_studio.cli import dataset_check, dataset_convert, dataset_list, dataset_relabel, dataset_remap
 from mseg_studio.cli.command import Command
 
-_PARTS = (dataset_list, dataset_check, dataset_remap, dataset_relabel)
+_PARTS = (dataset_list, dataset_check, dataset_remap, dataset_relabel, dataset_convert)
 """Each adds its actions; an action sets `act`, which gives the exit code."""
 
 
