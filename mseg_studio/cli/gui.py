@@ -23,6 +23,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--theme", choices=("system", "light", "dark"), help="colour scheme")
     parser.add_argument("--size", type=_size, metavar="WxH", help="size of the window in pixels")
+    parser.add_argument("--workspace", choices=("segment", "taxonomy"), help="what to show first")
+    parser.add_argument("--class", dest="class_name", metavar="NAME", help="universal class to show in taxonomy")
+    parser.add_argument("--pair", nargs=2, metavar=("SOURCE", "TARGET"), help="taxonomies to compare in taxonomy")
     shot = parser.add_argument_group("pictures of the window")
     shot.add_argument("--screenshot", type=Path, metavar="FILE.png", help="segment, save the window and exit")
     shot.add_argument("--frame", type=int, default=0, metavar="N", help="frame of the video, from 0")
@@ -64,6 +67,9 @@ def _run(arguments: argparse.Namespace) -> int:
         frame=arguments.frame,
         probe=arguments.probe,
         layer=arguments.layer,
+        workspace=arguments.workspace,
+        class_name=arguments.class_name,
+        pair=None if arguments.pair is None else (arguments.pair[0], arguments.pair[1]),
     )
     try:
         return run_window(options)

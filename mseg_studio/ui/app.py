@@ -18,6 +18,8 @@ from mseg_studio.errors import ConfigError, MSegStudioError, TaxonomyError, near
 from mseg_studio.labels.comparison import View
 from mseg_studio.networks.catalog import UnknownModelError
 from mseg_studio.settings import AppSettings, load_settings
+from mseg_studio.taxonomy.catalog import UNIVERSAL
+from mseg_studio.taxonomy.compare import compare
 from mseg_studio.ui.bridges import wait_for_background
 from mseg_studio.ui.main_window import MainWindow
 from mseg_studio.ui.screenshot import Screenshot
@@ -51,6 +53,12 @@ class WindowOptions:
     """Pixel (column, row) to pin."""
     layer: View | None = None
     """What to show in place of the labels."""
+    workspace: str | None = None
+    """Workspace to show; Taxonomy where a class or a pair is asked for."""
+    class_name: str | None = None
+    """Universal class to show in the Taxonomy workspace."""
+    pair: tuple[str, str] | None = None
+    """Taxonomies to compare there."""
 
 
 def run_window(options: WindowOptions, make_services: Callable[[AppSettings], Services] | None = None) -> int:
@@ -110,6 +118,10 @@ def _signals_and_surprises(window: MainWindow) -> Iterator[None]:
 def make_window(services: Services, theme: Theme, settings: AppSettings, options: WindowOptions) -> MainWindow:
     """The window with its session, not shown yet. Raises MSegStudioError for an unknown model or taxonomy."""
     choice = _choice(services, settings, options)
+    if options.class_name is not None:
+        services.catalog.taxonomy(UNIVERSAL).id_of(options.class_name)
+    if options.pair is not None:
+        compare(services.catalog, *options.pair)
     session = Session(services, choice, device=options.device or settings.device)
     window = MainWindow(services, session, theme, settings, remember=options.screenshot is None)
     if options.size is not None:
@@ -134,8 +146,26 @@ def _start(services: Services, window: MainWindow, options: WindowOptions, shot:
     services.inference.client.start()
     if options.path is not None:
         window.open_path(options.path)
+    _arrange(window, options)
     if shot is not None:
         shot.start(expects_labels=options.path is not None)
+
+
+def _arrange(window: MainWindow, options: WindowOptions) -> None:
+    """Show the workspace that was asked for, and in it what was asked for."""
+    if options.class_name is None and options.pair is None:
+        if options.workspace is not None:
+            window.show_workspace(options.workspace)
+        return
+    from mseg_studio.ui.workspaces.taxonomy.workspace import TaxonomyWorkspace
+
+    window.show_workspace("taxonomy")
+    page = window.page("taxonomy")
+    if isinstance(page, TaxonomyWorkspace):
+        if options.class_name is not None:
+            page.show_class(UNIVERSAL, options.class_name)
+        if options.pair is not None:
+            page.compare(*options.pair)
 
 
 def _settings(options: WindowOptions) -> tuple[AppSettings, str]:

@@ -29,6 +29,7 @@ class Screenshot(QObject):
         self._limit.timeout.connect(lambda: self._fail("nothing was shown within ten minutes"))
         window.session.notice.connect(self._on_notice)
         window.session.settled.connect(self._on_settled)
+        window.workspace.comparison.changed.connect(lambda _facts: self._still_moving())
 
     def start(self, *, expects_labels: bool) -> None:
         """Begin to watch; without a picture to come, the empty window is what is asked for."""
@@ -50,6 +51,10 @@ class Screenshot(QObject):
             if self._probe is not None:
                 self._window.workspace.pointing.pin(self._probe)
                 self._probe = None
+            self._calm.start()
+
+    def _still_moving(self) -> None:
+        if self._calm.isActive():
             self._calm.start()
 
     def _beyond(self) -> str:
