@@ -47,12 +47,25 @@ def add_action(actions: _Actions) -> None:
 
 def _map(arguments: argparse.Namespace, catalog: Catalog) -> int:
     _check_names(catalog, arguments.source, arguments.target)
-    report = compare(catalog, arguments.source, arguments.target)
+    try:
+        report = compare(catalog, arguments.source, arguments.target)
+    except TaxonomyError as error:
+        raise TaxonomyError(error.reason + _hint(catalog, arguments), path=error.path) from error
     if arguments.json:
         print_json(as_json(report))
     else:
         print("\n".join(_lines(report)))
     return OK
+
+
+def _hint(catalog: Catalog, arguments: argparse.Namespace) -> str:
+    """What to ask instead, where links lead the other way only."""
+    try:
+        compare(catalog, arguments.target, arguments.source)
+    except TaxonomyError:
+        return ""
+    other = printable(f"taxonomy map {arguments.target} {arguments.source}")
+    return f", only the other way: mseg-studio {other}"
 
 
 def as_json(report: PairReport) -> dict[str, object]:

@@ -66,12 +66,10 @@ def test_links_are_those_of_the_projections(catalog: Catalog, taxonomy: str) -> 
     for other in catalog.names():
         for source, target in ((taxonomy, other), (other, taxonomy)):
             direct = "universal" in (source, target) or target in catalog.table(source).to
-            try:
-                expected = (
-                    set(ids(catalog.projection(source, target)).items()) if direct and source != target else set()
-                )
-            except TaxonomyError:
-                expected = set()
+            expected: set[tuple[str, str]] = set()
+            if direct and source != target:
+                with contextlib.suppress(TaxonomyError):  # nothing leads in this direction
+                    expected = set(ids(catalog.projection(source, target)).items())
             if source == taxonomy:
                 pairs = [(name, link) for name, links in found.items() for link in links.outgoing]
             else:
