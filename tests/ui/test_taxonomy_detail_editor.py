@@ -89,7 +89,8 @@ def press(qtbot: Any, editor: DraftEditor, text: str) -> None:
 def test_classes_dropped_on_nothing_begin_a_taxonomy(editor: DraftEditor) -> None:
     assert drop(editor, to_mime(["road", "gravel"]), below(editor))
     assert classes(editor) == [("ground", ("road", "gravel"))]
-    assert editor.unsaved and editor.heading.text() == "My taxonomy · my-taxonomy · not saved"
+    assert editor.unsaved and editor.line.text() == "Not saved yet"
+    assert editor.heading.text() == "My taxonomy · my-taxonomy"
     assert drop(editor, to_mime(["sky"]), below(editor))
     assert [name for name, _members in classes(editor)] == ["ground", "sky"]
 
@@ -321,7 +322,7 @@ def test_a_name_that_was_made_up_can_be_kept_and_comes_back_with_undo(editor: Dr
     qtbot.mouseClick(editor.rename_button, LEFT)
     editor.question.field.setText("robot")
     press(qtbot, editor, "Rename")
-    assert editor.heading.text() == "My taxonomy · robot · not saved" and editor.question.isHidden()
+    assert editor.heading.text() == "My taxonomy · robot" and editor.question.isHidden()
     qtbot.mouseClick(editor.undo, LEFT)
     qtbot.mouseClick(editor.save_button, LEFT)
     assert editor.question.field.text() == "my-taxonomy" and editor.question.isVisible()

@@ -21,6 +21,7 @@ from mseg_studio.ui.workspaces.taxonomy.draft_tree import DraftTree
 from mseg_studio.ui.workspaces.taxonomy.left_out import LeftOut
 
 _REST = "other"
+_UNSAVED = "Not saved yet"
 
 
 class DraftEditor(QWidget):
@@ -37,8 +38,8 @@ class DraftEditor(QWidget):
         """Names that the person chose or kept; one that was made up is asked about when saving."""
         self._file: str | None = None
         """Name of the file that this draft was read from or last saved as: it may be replaced."""
-        self._bad = False
-        """Whether the line at the foot is about a failure."""
+        self._said, self._bad = "", False
+        """What the line at the foot says, and whether that is a failure."""
         self.heading = Heading()
         self.undo = _tool("undo", "Undo (Ctrl+Z)")
         self.redo = _tool("redo", "Redo (Ctrl+Shift+Z)")
@@ -299,13 +300,13 @@ class DraftEditor(QWidget):
 
     def _show(self) -> None:
         draft = self.draft
-        state = " · not saved" if self.unsaved else ""
-        self.heading.setText("My taxonomy" if draft is None else f"My taxonomy · {draft.name}{state}")
+        self.heading.setText("My taxonomy" if draft is None else f"My taxonomy · {draft.name}")
         self.tree.show_draft(draft)
         self.left_out.setVisible(draft is not None and self.question.isHidden())
         if draft is not None:
             universal = self._catalog.taxonomy(UNIVERSAL)
             self.left_out.show_names(draft.left_out(universal), universal)
+        self._show_line()
         self.undo.setEnabled(self.history.can_undo)
         self.redo.setEnabled(self.history.can_redo)
         classes = draft is not None and bool(draft.classes)
@@ -318,13 +319,16 @@ class DraftEditor(QWidget):
         self.left_out.setVisible(self.draft is not None and not asked)
 
     def _say(self, text: str, *, bad: bool = False) -> None:
-        self._bad = bad
+        self._said, self._bad = text, bad
+        self._show_line()
+
+    def _show_line(self) -> None:
         tones = self._theme.tones
-        self.line.setStyleSheet(f"color: {tones.bad if bad else tones.dim}")
-        self.line.setText(text)
+        self.line.setStyleSheet(f"color: {tones.bad if self._bad else tones.dim}")
+        self.line.setText(self._said or (_UNSAVED if self.unsaved else ""))
 
     def _retint(self) -> None:
-        self._say(self.line.text(), bad=self._bad)
+        self._show_line()
         self.undo.setIcon(self._theme.icon("undo"))
         self.redo.setIcon(self._theme.icon("redo"))
 
