@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mseg_studio.datasets.description import DatasetDescription
+from mseg_studio.datasets.mapping import label_projection
 from mseg_studio.errors import TaxonomyError
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog, default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
-from mseg_studio.taxonomy.projection import Projection, identity
+from mseg_studio.taxonomy.projection import Projection
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,12 +54,14 @@ def choose_protocol(
 
 
 def _truth(dataset: DatasetDescription, target: Taxonomy, catalog: Catalog) -> Projection:
-    if target.name == dataset.taxonomy.name:
-        return identity(target)
-    if target.name == UNIVERSAL:
-        return dataset.universal_projection(target, catalog)
-    found = _projection(catalog, dataset.taxonomy, target)
-    if found is None:
+    """The map that training and `dataset remap` use, where its links are exact."""
+    try:
+        found, through = label_projection(dataset, target.name, catalog)
+    except TaxonomyError:
+        if target.name == UNIVERSAL:
+            raise
+        found, through = None, None
+    if found is None or found.links != "exact" or through is not None:
         raise TaxonomyError(f"labels in {dataset.taxonomy.name} have no exact links to {target.name}")
     return found
 

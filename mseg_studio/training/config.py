@@ -40,7 +40,20 @@ class DatasetConfig:
     leave_out: tuple[str, ...] = ()
     """Training images whose file name starts with one of these are left out, to score on them later."""
     classes: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Class of the dataset to class of the network's taxonomy: the head's rows, in this order."""
+    """Class of the dataset to class of the network's taxonomy; the head's rows are the latter, in this order.
+
+    Empty: every class of the dataset that has one in the taxonomy, by the links of the catalog and the description.
+    """
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Classes of the network's taxonomy that are trained, one a row of the head; classes may share a row."""
+        return tuple(dict.fromkeys(self.classes.values()))
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """How metrics name the rows: as the dataset does, or as the taxonomy where classes share one."""
+        return tuple(self.classes) if len(self.targets) == len(self.classes) else self.targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,14 +288,14 @@ def _check(config: TrainConfig) -> None:
         (config.steps >= 1 and config.batch >= 1, "steps and batch must be at least 1"),
         (min(config.log_every, config.validate_every, config.save_every) >= 1, "intervals must be at least 1 step"),
         (config.threads >= 0 and config.seed >= 0, "threads and seed must not be negative"),
-        (255 >= len(set(config.dataset.classes.values())) == len(config.dataset.classes) >= 2,
-         "dataset.classes must name 2 to 255 classes, no target twice"),
+        (not config.dataset.classes or 2 <= len(config.dataset.targets) <= 255,
+         "dataset.classes must lead to 2 to 255 classes, or be left out for all that the taxonomy has"),
         (0.05 <= a.scale[0] <= a.scale[1] <= 16, "augment.scale must be two increasing numbers from 0.05 to 16"),
         (all(0 <= p <= 1 for p in (a.rotation_p, a.flip_p, a.blur_p, a.colour_p, a.rare_p)),
          "probabilities must lie in 0 to 1"),
         (a.crop_px >= 17, "augment.crop_px must be at least 17"),
         (a.gamma >= 1, "augment.gamma must be at least 1"),
-        (all(name in config.dataset.classes for name in a.rare_classes),
+        (not config.dataset.classes or all(name in config.dataset.classes for name in a.rare_classes),
          "augment.rare_classes must be names of dataset.classes"),
         (config.loss.label_stride in (1, 2, 4), "loss.label_stride must be 1, 2 or 4"),
         (o.lr > 0 and o.weight_decay >= 0, "optim.lr must be positive, weight_decay not negative"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mseg_studio.datasets.description import load_dataset
-from mseg_studio.errors import DatasetError
+from mseg_studio.datasets.description import DatasetDescription, load_dataset
+from mseg_studio.datasets.mapping import LabelMapping, label_mapping
+from mseg_studio.errors import ConfigError, DatasetError
 from mseg_studio.media.image import read_image
-from mseg_studio.taxonomy.model import Taxonomy
+from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.training.augment import IGNORE
-from mseg_studio.training.config import DatasetConfig
+from mseg_studio.training.config import DatasetConfig, TrainConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +53,47 @@ def load_samples(config: DatasetConfig, *, split: str, leave_out: tuple[str, ...
     Raises ConfigError, TaxonomyError, DatasetError and ImageReadError, each naming the file.
     """
     dataset = load_dataset(Path(config.description), root=config.root or None)
-    table = _head_rows(dataset.taxonomy, config.classes)
+    mapping = head_mapping(dataset, config)
     digest, samples = hashlib.sha256(), []
     for pair in dataset.pairs(split):
         if leave_out and pair.image.name.startswith(leave_out):
             continue
         for piece in (pair.image.name.encode(), _read(pair.image), _read(pair.label)):
             digest.update(hashlib.sha256(piece).digest())
-        pixels_HW3, ids_HW = read_image(pair.image).pixels_HW3, dataset.label_ids(pair).ids_HW
-        if ids_HW.shape != pixels_HW3.shape[:2]:
-            raise DatasetError(f"labels are {_size(ids_HW)}, the image is {_size(pixels_HW3)}", path=pair.label)
-        samples.append(Sample(pair.image.name, pixels_HW3, table[ids_HW]))
+        pixels_HW3, labels_HW = read_image(pair.image).pixels_HW3, mapping.labels(pair).ids_HW.astype(np.uint8)
+        if labels_HW.shape != pixels_HW3.shape[:2]:
+            raise DatasetError(f"labels are {_size(labels_HW)}, the image is {_size(pixels_HW3)}", path=pair.label)
+        samples.append(Sample(pair.image.name, pixels_HW3, labels_HW))
     if not samples:
         raise DatasetError(f"split '{split}' has no images that are not left out", path=config.description)
     return SampleSet(tuple(samples), digest.hexdigest())
 
 
-def _head_rows(taxonomy: Taxonomy, classes: Mapping[str, str]) -> npt.NDArray[np.uint8]:
-    """Table from ids of the dataset's taxonomy to rows of the head; 255 for classes that are not trained."""
-    table = np.full(65536, IGNORE, np.uint8)
-    for row, name in enumerate(classes):
-        table[taxonomy.id_of(name)] = row
-    return table
+def head_mapping(dataset: DatasetDescription, config: DatasetConfig) -> LabelMapping:
+    """Label files to rows of the head, through the same table as `dataset remap`; 255 for what is not trained.
+
+    Raises TaxonomyError for a class that the dataset does not have.
+    """
+    rows = tuple(ClassInfo(row, name, (0, 0, 0)) for row, name in enumerate(config.row_names))
+    names = dict(zip(config.targets, config.row_names, strict=True))
+    links = {source: names[target] for source, target in config.classes.items()}
+    return LabelMapping(dataset, Taxonomy("head", rows, IGNORE), links)
+
+
+def with_classes(config: TrainConfig) -> TrainConfig:
+    """The same configuration; one that names no classes gets all of the dataset that have one in its taxonomy.
+
+    Raises ConfigError and TaxonomyError: no such taxonomy, no links lead there, or to fewer than two classes.
+    """
+    if config.dataset.classes:
+        return config
+    dataset = load_dataset(Path(config.dataset.description), root=config.dataset.root or None)
+    mapping = label_mapping(dataset, config.taxonomy)
+    shown = {*dataset.id_map.values(), *dataset.colour_map.values()}
+    classes = {source: target for source, target in mapping.class_links.items() if source in shown}
+    if not classes:
+        raise ConfigError(f"no class of '{dataset.name}' has one in {config.taxonomy}", path=dataset.path)
+    return dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, classes=classes))
 
 
 def _read(path: Path) -> bytes:

@@ -66,7 +66,7 @@ def export_model(run: Path, destination: Path, *, checkpoint: str = "best", text
         crop_px=config.card_crop_px,
         base_size=config.base_size,
         weights_sha256=sha256_file(weights),
-        trained_classes=tuple(config.dataset.classes.values()),
+        trained_classes=config.dataset.targets,
         **{field.name: getattr(texts, field.name) for field in dataclasses.fields(texts)},
     )
     write_card(destination / CARD_FILE, card)
@@ -80,7 +80,7 @@ def full_head(tensors: Mapping[str, Tensor], *, config: TrainConfig, taxonomy: T
     """
     weight_key = find_network(config.network).head_weight_key
     bias_key = weight_key.removesuffix("weight") + "bias"
-    ids = torch.tensor([taxonomy.id_of(name) for name in config.dataset.classes.values()])
+    ids = torch.tensor([taxonomy.id_of(name) for name in config.dataset.targets])
     rows_weight, rows_bias = tensors[weight_key], tensors[bias_key]
     if len(rows_weight) != len(ids):
         raise CheckpointError(f"the head has {len(rows_weight)} rows, the configuration names {len(ids)} classes")

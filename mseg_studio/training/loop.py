@@ -28,7 +28,7 @@ from mseg_studio.training.config import (
     is_falling,
     learning_rate,
 )
-from mseg_studio.training.data import Sample, SampleSet, load_samples
+from mseg_studio.training.data import Sample, SampleSet, load_samples, with_classes
 from mseg_studio.training.losses import class_weights, cross_entropy, lovasz_softmax
 from mseg_studio.training.metrics_log import MetricsLog
 from mseg_studio.training.optim import build_optimizer, load_optimizer, optimizer_tensors
@@ -51,13 +51,15 @@ class TrainLoop:
 
         Raises ConfigError, DatasetError, and CheckpointError when there are checkpoints and none verifies.
         """
+        config = with_classes(config)
         self._folder, self._config, self._log = folder, config, log
         self.device = resolve_device(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
         self._train = load_samples(config.dataset, split=config.dataset.train_split, leave_out=config.dataset.leave_out)
         self._val = load_samples(config.dataset, split=config.dataset.val_split)
-        self._rare_ids = [list(config.dataset.classes).index(name) for name in config.augment.rare_classes]
+        rows, classes = config.dataset.targets, config.dataset.classes
+        self._rare_ids = [rows.index(classes[name]) for name in config.augment.rare_classes]
         self._network = _build_network(config).to(self.device)
         self._optimizer = build_optimizer(self._network, config.optim)
         self._average = WeightAverage(self._network, decay=config.optim.average_decay)
@@ -170,7 +172,7 @@ class TrainLoop:
         return True
 
     def _validate(self, stop: CancelToken) -> None:
-        names, precision = list(self._config.dataset.classes), self._config.precision
+        names, precision = self._config.dataset.row_names, self._config.precision
         with self._average.applied(self._network):
             result = validate(
                 self._network, self._val, classes=names, precision=precision, device=self.device, stop=stop
@@ -245,7 +247,7 @@ def _build_network(config: TrainConfig) -> nn.Module:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     torch.manual_seed(config.seed)
-    network: nn.Module = spec.build(len(config.dataset.classes)).to(memory_format=torch.channels_last)
+    network: nn.Module = spec.build(len(config.dataset.targets)).to(memory_format=torch.channels_last)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = config.optim.norm_momentum
@@ -255,7 +257,7 @@ def _build_network(config: TrainConfig) -> nn.Module:
 def _loss_weights(config: TrainConfig, data: SampleSet, device: torch.device) -> Tensor | None:
     if config.loss.class_weight_power == 0:
         return None
-    pixels = torch.from_numpy(data.pixels_of_classes(len(config.dataset.classes)))
+    pixels = torch.from_numpy(data.pixels_of_classes(len(config.dataset.targets)))
     weights = class_weights(pixels, power=config.loss.class_weight_power, largest=config.loss.class_weight_max)
     return weights.to(device)
 

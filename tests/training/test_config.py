@@ -63,7 +63,7 @@ def test_any_configuration_survives_plain_values(
         ({"augment": {"rare_classes": ["Tram"]}}, "augment.rare_classes must be names"),
         ({"augment": 3}, "augment. is 3, expected `key: value` lines"),
         ({"loss": {"label_stride": 3}}, "loss.label_stride must be 1, 2 or 4"),
-        ({"dataset": {"description": "d", "classes": {"a": "sky", "b": "sky"}}}, "no target twice"),
+        ({"dataset": {"description": "d", "classes": {"a": "sky", "b": "sky"}}}, "must lead to 2 to 255 classes"),
         ({"dataset": {}}, "key 'dataset.description' is missing"),
     ],
 )

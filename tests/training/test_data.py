@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 
 from mseg_studio.errors import ConfigError, DatasetError, MSegStudioError, TaxonomyError
+from mseg_studio.settings import user_folder
 from mseg_studio.training.config import DatasetConfig
-from mseg_studio.training.data import load_samples
-from tests.training.factory import CLASSES, make_dataset
+from mseg_studio.training.data import load_samples, with_classes
+from tests.training.factory import CLASSES, make_config, make_dataset
+
+MINE = """format: 1
+name: mine
+ignore_id: 255
+classes:
+  - {id: 0, name: ground, rgb: [0, 0, 0]}
+  - {id: 2, name: other, rgb: [9, 9, 9]}
+from_universal: {road: ground, sky: other, car: other}
+"""
 
 
 def _config(description: Path) -> DatasetConfig:
@@ -85,4 +95,64 @@ def test_leaving_out_everything_is_an_error(tmp_path: Path) -> None:
 def test_a_class_that_the_dataset_lacks_is_named(tmp_path: Path) -> None:
     config = dataclasses.replace(_config(make_dataset(tmp_path)), classes={"Sky": "sky", "Rood": "road"})
     with pytest.raises(TaxonomyError, match="Rood"):
+        load_samples(config, split="train")
+
+
+def test_classes_may_share_a_row(tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        _config(make_dataset(tmp_path)), classes={"Sky": "building", "Car": "car", "Road": "building"}
+    )
+    assert (config.targets, config.row_names) == (("building", "car"), ("building", "car"))
+    data = load_samples(config, split="train")
+    stored = cv2.imread(str(tmp_path / "trainannot" / "a_0.png"), cv2.IMREAD_UNCHANGED)
+    expected = np.select([stored == 0, stored == 3, stored == 8], [0, 0, 1], 255)
+    assert np.array_equal(data.samples[0].labels_HW, expected)
+
+
+def _unnamed(description: Path, taxonomy: str, links: str = "") -> DatasetConfig:
+    description.write_text(description.read_text() + links)
+    dataset = DatasetConfig(str(description), name="tiny")
+    config = make_config(dataset=dataset, taxonomy=taxonomy)
+    no_rare = dataclasses.replace(config.augment, rare_classes=())
+    return with_classes(dataclasses.replace(config, augment=no_rare)).dataset
+
+
+TO_UNIVERSAL = "to_universal: {Sky: sky, Road: road, Car: car, Building: building}\n"
+
+
+@pytest.mark.parametrize(
+    ("taxonomy", "links", "expected"),
+    [
+        ("camvid-11", "", {"Sky": "Sky", "Car": "Car", "Road": "Road"}),
+        ("universal", TO_UNIVERSAL, {"Sky": "sky", "Car": "car", "Road": "road"}),
+        ("kitti-19", TO_UNIVERSAL, {"Sky": "sky", "Car": "car", "Road": "road"}),
+        ("mine", TO_UNIVERSAL, {"Sky": "other", "Car": "other", "Road": "ground"}),
+    ],
+)
+def test_without_classes_all_that_the_taxonomy_has_are_trained(
+    tmp_path: Path, taxonomy: str, links: str, expected: dict[str, str]
+) -> None:
+    """In any taxonomy, the user's own included; classes that the label files cannot show have no row."""
+    folder = user_folder("taxonomies")
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(MINE)
+    config = _unnamed(make_dataset(tmp_path), taxonomy, links)
+    assert config.classes == expected
+    data = load_samples(config, split="val")
+    stored = cv2.imread(str(tmp_path / "valannot" / "a_0.png"), cv2.IMREAD_UNCHANGED)
+    for number, name in ((0, "Sky"), (3, "Road"), (8, "Car")):
+        assert set(data.samples[0].labels_HW[stored == number]) == {config.targets.index(expected[name])}
+
+
+def test_a_taxonomy_that_no_links_lead_to_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TaxonomyError, match="no links lead from taxonomy 'camvid-11' to 'universal'"):
+        _unnamed(make_dataset(tmp_path), "universal")
+    with pytest.raises(ConfigError, match="must lead to 2 to 255 classes"):
+        _unnamed(tmp_path / "data.yaml", "universal", "to_universal: {Sky: sky, Road: sky, Car: sky}\n")
+
+
+def test_an_undeclared_id_stops(tmp_path: Path) -> None:
+    config = _config(make_dataset(tmp_path))
+    cv2.imwrite(str(tmp_path / "trainannot" / "b_1.png"), np.full((48, 64), 77, np.uint8))
+    with pytest.raises(DatasetError, match=r"b_1\.png: id 77 \(3072 pixels\) is not declared in data\.yaml$"):
         load_samples(config, split="train")

@@ -17,8 +17,10 @@ import torch
 
 from mseg_studio.errors import ConfigError, RunFailed
 from mseg_studio.progress import Cancelled, CancelToken
+from mseg_studio.settings import user_folder
 from mseg_studio.training.checkpoint import RunState, load_newest
-from mseg_studio.training.config import LossConfig, OptimConfig, TrainConfig
+from mseg_studio.training.config import DatasetConfig, LossConfig, OptimConfig, TrainConfig
+from mseg_studio.training.export import CardTexts, export_model
 from mseg_studio.training.loop import MAX_BAD_STEPS, TrainLoop
 from mseg_studio.training.metrics_log import MetricsLog, read_metrics
 from mseg_studio.training.run_folder import RunFolder
@@ -278,3 +280,23 @@ def test_left_out_images_are_not_seen(tmp_path: Path, description: Path) -> None
         loop = TrainLoop(folder, config, log=log)
     assert {sample.name[:2] for sample in loop._train.samples} == {"b_"}
     assert {sample.name[:2] for sample in loop._val.samples} == {"a_", "b_"}
+
+
+def test_a_run_in_a_taxonomy_of_ones_own(tmp_path: Path) -> None:
+    """No classes named: those of the taxonomy are trained, and a model in it comes out."""
+    folder = user_folder("taxonomies")
+    folder.mkdir(parents=True)
+    classes = "classes: [{id: 0, name: ground, rgb: [0, 0, 0]}, {id: 4, name: other, rgb: [9, 9, 9]}]"
+    links = "from_universal: {road: ground, sky: other, car: other}"
+    (folder / "mine.yaml").write_text(f"format: 1\nname: mine\nignore_id: 255\n{classes}\n{links}\n")
+    description = make_dataset(tmp_path / "data")
+    description.write_text(description.read_text() + "to_universal: {Sky: sky, Road: road, Car: car}\n")
+    dataset = DatasetConfig(str(description), name="tiny")
+    config = make_config(dataset=dataset, taxonomy="mine", steps=2, validate_every=2, save_every=2)
+    run = RunFolder.create(tmp_path / "run", config)
+    assert _train(run)
+    state = _newest(run)
+    assert state.config["dataset"]["classes"] == {"Sky": "other", "Car": "other", "Road": "ground"}
+    card = export_model(run.path, tmp_path / "model", texts=CardTexts(licence="for tests", data="noise"))
+    assert (card.taxonomy, card.num_classes, card.trained_classes) == ("mine", 5, ("other", "ground"))
+    assert _train(run), "a finished run is opened again as it is"
