@@ -477,3 +477,31 @@ def test_videos_doctypes_and_sizes_are_refused(tmp_path: Path) -> None:
     written = xml(tmp_path, size='width="60000" height="60000"')
     with pytest.raises(DatasetError, match="said to be 60000 x 60000"):
         written.reader("cvat-xml").read(written.label)
+
+
+def test_the_palette_of_a_mask_gives_its_colours(tmp_path: Path) -> None:
+    palette = np.zeros((256, 3), np.uint8)
+    palette[7], palette[9] = STREET.classes[1].rgb, STREET.classes[2].rgb
+    write_ids_png(tmp_path / "a.png", np.array([[7, 9, 0]], np.uint8), palette)
+    assert importer("colours").open(STREET).read(tmp_path / "a.png").ids_HW.tolist() == [[1, 2, 255]]
+    (tmp_path / "labelmap.txt").write_text("background:0,0,0::\ncar:0,0,142::\nperson:220,20,60::\n")
+    reader = importer("cvat-mask").open(STREET, annotations=tmp_path / "labelmap.txt")
+    assert reader.read(tmp_path / "a.png").ids_HW.tolist() == [[1, 2, 255]]
+
+
+def test_coco_in_its_own_taxonomies(tmp_path: Path) -> None:
+    """Category ids are the class ids of coco-panoptic-201, by name."""
+    wide = published("coco-panoptic-201")
+    named = [info for info in wide.classes if info.name != "unlabeled"]
+    codes = np.arange(1, len(named) + 1)
+    write_rgb_png(tmp_path / "p.png", np.stack([codes, codes * 0, codes * 0], -1)[None].astype(np.uint8))
+    infos = [{"id": int(code), "category_id": info.id} for code, info in zip(codes, named, strict=True)]
+    categories = [{"id": info.id, "name": info.name} for info in named]
+    file = {"categories": categories, "annotations": [{"file_name": "p.png", "segments_info": infos}]}
+    path = write_json(tmp_path / "p.json", file)
+    row = importer("coco-panoptic").open(wide, annotations=path).read(tmp_path / "p.png").ids_HW[0]
+    assert row.tolist() == [info.id for info in named]
+    narrow = published("coco-panoptic-133")
+    row = importer("coco-panoptic").open(narrow, annotations=path).read(tmp_path / "p.png").ids_HW[0]
+    assert [narrow.names[i] for i in row] == [info.name for info in named]
+    assert len(named) == len(narrow)
