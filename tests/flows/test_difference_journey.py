@@ -392,6 +392,25 @@ def test_a_table_that_changed_is_used_at_once_and_nothing_of_the_old_one(
     assert window.workspace.classes.classes.rows[0].info.name == "around" and doubles.inference.runs == 1
 
 
+def test_labels_of_an_old_table_are_not_shown_where_a_run_is_too_dear(
+    open_window: Any, folder: Path, mine: Path, qtbot: Any, doubles: Doubles
+) -> None:
+    window = open_window(folder)
+    session = window.session
+    switch(window, qtbot, "mine")
+    session.go(2)
+    qtbot.waitUntil(lambda: session.at == 2 and session.result is not None)
+    session.go(0)
+    qtbot.waitUntil(lambda: session.at == 0 and session.result is not None)
+    doubles.run_seconds = 60.0
+    session.choose(recipe="paper")
+    assert session.result is not None, "labels of another recipe stay"
+    write_taxonomy(mine, {"around": AROUND, "path": ("sidewalk_pavement",)})
+    window.workspace.refresh_targets()
+    assert session.result is None and any("Press Run" in text for text in window.workspace.messages.texts)
+    assert not any(row.share for row in window.workspace.classes.classes.rows)
+
+
 def test_a_changed_table_drops_the_classes_that_took_part(window: MainWindow, mine: Path, qtbot: Any) -> None:
     switch(window, qtbot, "mine")
     window.session.choose(only=(0,))

@@ -31,6 +31,10 @@ class Choice:
         """Whether one run of the network answers both."""
         return self._run == other._run
 
+    def same_labels(self, other: Choice) -> bool:
+        """Whether ids of the labels mean the same."""
+        return (self.target, self.edition) == (other.target, other.edition)
+
     def readout(self, measure: Measure | None = None) -> Readout:
         """What is asked of the scores. Raises ConfigError for values that mean nothing."""
         return Readout(self.only, self.min_confidence, measure)

@@ -20,8 +20,7 @@ class Subset:
 
     def follow(self, taxonomy: Taxonomy | None, only: tuple[int, ...]) -> None:
         """Show what is in force; ticks that are not in force yet stay while it does not change."""
-        same = self._taxonomy is not None and taxonomy is not None and self._taxonomy.name == taxonomy.name
-        if not same or only != self._only:
+        if self._taxonomy != taxonomy or only != self._only:
             self._taxonomy, self._only = taxonomy, only
             self.ticked = frozenset(only) or self.every
 

@@ -206,7 +206,7 @@ class ClassesPanel(QWidget):
     def _refresh(self) -> None:
         result, query = self._result, self.field.text().strip()
         shares: dict[int, float] = {}
-        if result is not None and (self._taxonomy is None or result.labels.taxonomy.name == self._taxonomy.name):
+        if result is not None and (self._taxonomy is None or result.labels.taxonomy == self._taxonomy):
             total = result.labels.ids_HW.size
             shares = {info.id: pixels / total for info, pixels in result.counts}
         infos, seen, ticked = self._listed(query), self.visibility, self.subset.ticked

@@ -33,7 +33,7 @@ class Editions:
         Ids mean something else in another taxonomy, so they are, unless `keep_only`: they were chosen for it.
         """
         new = replace(new, edition=self.of(new.target))
-        if keep_only or not old.only or (new.target, new.edition) == (old.target, old.edition):
+        if keep_only or not old.only or new.same_labels(old):
             return new, ""
         why = f"the choice of classes was for {old.target}" if new.target != old.target else "its file has changed"
         return replace(new, only=()), f"All classes of {new.target} take part: {why}."

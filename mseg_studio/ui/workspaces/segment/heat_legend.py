@@ -13,7 +13,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "confidence": ("unsure", "sure"),
     "margin": ("unsure", "sure"),
     "entropy": ("sure", "uncertain"),
-    "no target": ("covered", "lost"),
+    "no target": ("covered", "not covered"),
 }
 """What the lowest and the highest value mean."""
 _SIZE = QSize(216, 58)

@@ -281,7 +281,7 @@ class Session(QObject):
         if estimate is not None and not self.quiet:
             words = f"Press Run: about {short_duration(estimate.seconds)}. {estimate.warning}".strip()
             self._say(words, kind="warning" if estimate.warning else "info", about="run")
-        same = self.result is not None and self.result.choice.target == self.choice.target
+        same = self.result is not None and self.result.choice.same_labels(self.choice)
         self._present(self.result if same else None)
 
     def _take_recalled(self, key: FrameKey, result: Result) -> None:
