@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 from mseg_studio.cli.command import FAILED, OK, UsageError
 from mseg_studio.cli.dataset_options import add_dataset_arguments, dataset_of
 from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
 from mseg_studio.progress import Progress
+
+_TELL_S = 0.1
+"""Between two lines of progress for a program."""
 
 
 def add_action(actions: Any) -> None:
@@ -34,13 +38,16 @@ def _check(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--threads is {arguments.threads}, expected 1 or more")
     dataset = dataset_of(arguments)
     line = ProgressLine()
+    told_s = 0.0
 
     def show(progress: Progress) -> None:
-        if arguments.progress_json:
+        nonlocal told_s
+        if not arguments.progress_json:
+            line.show(progress)
+        elif progress.done in (0, progress.total) or time.monotonic() - told_s >= _TELL_S:
+            told_s = time.monotonic()
             left = progress.seconds_left
             print_json({"progress": {"done": progress.done, "total": progress.total, "seconds_left": left}})
-        else:
-            line.show(progress)
 
     with cancel_on_signals() as cancel:
         try:

@@ -191,10 +191,14 @@ class _Tally:
             return
         if split == facts.split:
             found = f"the same picture as {twin.name}"
-            self._findings.add(Finding("repeated-image", "warning", facts.pair.image, found, facts.split))
+            self._find("repeated-image", "warning", facts, found)
         elif self._overlaps.get(facts.split) != split and self._overlaps.get(split) != facts.split:
             found = f"the same picture as {twin} of split '{split}', this is '{facts.split}'"
-            self._findings.add(Finding("in-two-splits", "error", facts.pair.image, found, facts.split))
+            self._find("in-two-splits", "error", facts, found)
+
+    def _find(self, code: str, severity: Severity, facts: PairFacts, message: str) -> None:
+        image = facts.pair.image
+        self._findings.add(Finding(code, severity, image, message, facts.split, image=image))
 
     def split(self, name: str, pairs: int, missing: int) -> SplitCount:
         """One split in numbers."""

@@ -30,6 +30,8 @@ class Finding:
     split: str = ""
     count: int = 1
     """How many findings of this code there are in the whole dataset."""
+    image: Path | None = None
+    """The image of the pair, where there is one."""
 
     def line(self) -> str:
         """`severity code: FILE: message`, on one line."""
@@ -37,7 +39,8 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""
-        return {**dataclasses.asdict(self), "file": str(self.file)}
+        image = None if self.image is None else str(self.image)
+        return {**dataclasses.asdict(self), "file": str(self.file), "image": image}
 
 
 class Findings:

@@ -181,7 +181,7 @@ class PairDoctor:
 
     def _find(self, facts: PairFacts, code: str, path: Path, message: str) -> None:
         severity: Severity = "warning" if code in _WARNINGS else "error"
-        facts.findings.append(Finding(code, severity, path, message, facts.split))
+        facts.findings.append(Finding(code, severity, path, message, facts.split, image=facts.pair.image))
 
 
 def _header(data: bytes) -> ImageHeader | None:

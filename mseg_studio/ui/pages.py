@@ -45,7 +45,16 @@ def _taxonomy(window: MainWindow) -> QWidget:
     return page
 
 
+def _datasets(window: MainWindow) -> QWidget:
+    from mseg_studio.ui.workspaces.datasets.workspace import DatasetsWorkspace
+
+    page = DatasetsWorkspace(window.services, window.theme)
+    page.open_asked.connect(window.open_path)
+    return page
+
+
 WORKSPACES: tuple[WorkspaceSpec, ...] = (
     WorkspaceSpec(SEGMENT, "Segment", "segment", "show_workspace_segment"),
     WorkspaceSpec("taxonomy", "Taxonomy", "taxonomy", "show_workspace_taxonomy", _taxonomy),
+    WorkspaceSpec("datasets", "Datasets", "datasets", "show_workspace_datasets", _datasets),
 )

@@ -110,6 +110,9 @@ QComboBox QAbstractItemView {
 QListWidget#commands { background: $panel; }
 QListView, QTreeView, QTableView { background: $panel; border: none; outline: none; color: $text; }
 QListView:focus { border: none; }
+QListWidget#datasets::item { padding: 4px 10px; }
+QListWidget#datasets::item:hover { background: $hover; }
+QListWidget#datasets::item:selected { background: $selected; color: $text; }
 QTreeView#browser, QTableView#browser { background: $table; }
 QTreeView#browser::item, QTableView#browser::item { padding: 0 6px; }
 QTreeView#browser::item:hover, QTableView#browser::item:hover { background: $hover_line; }

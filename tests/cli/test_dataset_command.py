@@ -70,7 +70,8 @@ def test_check_of_a_faulty_one(capsys: pytest.CaptureFixture[str], camvid: Path)
 def test_progress_as_json(capsys: pytest.CaptureFixture[str], camvid: Path) -> None:
     _, out, _ = run(capsys, "check", "camvid-480x360", "--root", str(camvid), "--json", "--progress-json")
     lines = [json.loads(line) for line in out.splitlines()]
-    assert [line["progress"]["done"] for line in lines[:-1]] == list(range(9))
+    done = [line["progress"]["done"] for line in lines[:-1]]
+    assert done == sorted(done) and {0, 8} <= set(done)
     assert lines[-1]["pairs"] == 8
 
 
