@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ def catalog() -> Catalog:
 def panel(qtbot: Any, catalog: Catalog, theme: Theme) -> DetailPanel:
     panel = DetailPanel(catalog, theme)
     panel.resize(390, 780)
+    panel.clock = itertools.count(0.0, 10.0).__next__  # people look at every class for ten seconds
     qtbot.addWidget(panel)
     panel.show()
     qtbot.waitExposed(panel)
@@ -84,6 +86,22 @@ def test_showing_the_same_class_again_is_no_step(panel: DetailPanel) -> None:
     panel.show_class("universal", "road")
     panel.show_class("universal", "road")
     assert panel.facts.back.isHidden()
+
+
+def test_classes_that_pass_by_are_no_steps(panel: DetailPanel) -> None:
+    """Typing a search shows the best of every letter."""
+    panel.show_class("universal", "road")
+    box = panel.graph.boxes[0]
+    box.click()
+    walked = panel.shown
+    panel.clock = itertools.count(100.0, 0.2).__next__
+    for name in ("bird", "bicycle", "bicyclist"):
+        panel.show_class("universal", name)
+    assert panel.shown == ("universal", "bicyclist")
+    panel.back()
+    assert panel.shown == walked
+    panel.back()
+    assert panel.shown == ("universal", "road") and panel.facts.back.isHidden()
 
 
 def test_an_unknown_class_is_one_line(panel: DetailPanel) -> None:

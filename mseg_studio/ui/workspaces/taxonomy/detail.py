@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal
@@ -23,6 +24,8 @@ from mseg_studio.ui.workspaces.taxonomy.pair_summary import PairSummary
 _FIRST_TARGET = "wilddash-19"
 """Shown before anything is chosen: merges, splits nothing, and reaches every class."""
 _MOST_STEPS = 200
+_LOOKED_S = 1.0
+"""A class shown for less than this is no step: somebody types a search or holds an arrow key."""
 
 
 class DetailPanel(QWidget):
@@ -47,6 +50,9 @@ class DetailPanel(QWidget):
         self._facts: ImageFacts | None = None
         self._path: list[tuple[str, str]] = []
         """Classes shown so far, the one on screen last."""
+        self.clock = time.monotonic
+        self._browsed: float | None = None
+        """Since when the class on screen is shown, if it was chosen elsewhere."""
         self._pair = (UNIVERSAL, _FIRST_TARGET if _FIRST_TARGET in catalog.names() else UNIVERSAL)
         self._followed: tuple[str, str] | None = None
         """The pair of the image that was shown last: only another one takes the place of what was chosen."""
@@ -104,15 +110,18 @@ class DetailPanel(QWidget):
         return self.editor.unsaved
 
     def show_class(self, taxonomy: str, class_name: str) -> None:
-        """Show a class and its links; the one before stays one step back."""
+        """Show a class and its links; the one before stays one step back, if anybody had the time to look at it."""
         if self.shown != (taxonomy, class_name):
-            self._path = [*self._path, (taxonomy, class_name)][-_MOST_STEPS:]
-            self._show_shown()
+            now = self.clock()
+            glanced = self._browsed is not None and now - self._browsed < _LOOKED_S
+            self._browsed = now
+            self._step(self._path[:-1] if glanced else self._path, taxonomy, class_name)
 
     def back(self) -> None:
         """Show the class before."""
         if len(self._path) > 1:
             self._path.pop()
+            self._browsed = None
             self._show_shown()
             self.walked.emit(*self._path[-1])
 
@@ -187,8 +196,17 @@ class DetailPanel(QWidget):
         self.facts.show_share(share, can_show=self._info(taxonomy, name) is not None)
 
     def _walk(self, taxonomy: str, class_name: str) -> None:
-        self.show_class(taxonomy, class_name)
+        if self.shown != (taxonomy, class_name):
+            self._browsed = None
+            self._step(self._path, taxonomy, class_name)
         self.walked.emit(taxonomy, class_name)
+
+    def _step(self, path: list[tuple[str, str]], taxonomy: str, class_name: str) -> None:
+        """Go on from `path`."""
+        if path[-1:] != [(taxonomy, class_name)]:
+            path = [*path, (taxonomy, class_name)]
+        self._path = path[-_MOST_STEPS:]
+        self._show_shown()
 
     def _show_missing(self, target: str) -> None:
         """A class has no target there: say what else has none."""
