@@ -54,16 +54,26 @@ def choose_protocol(
 
 
 def _truth(dataset: DatasetDescription, target: Taxonomy, catalog: Catalog) -> Projection:
-    """The map that training and `dataset remap` use, where its links are exact."""
+    """The map that training and `dataset remap` use, where its links are exact.
+
+    To a taxonomy of the user's they may lead through the universal one: what the published way scores there, summed.
+    """
     try:
         found, through = label_projection(dataset, target.name, catalog)
     except TaxonomyError:
         if target.name == UNIVERSAL:
             raise
         found, through = None, None
+    if found is not None and through == UNIVERSAL and _is_own(target.name, catalog):
+        return found
     if found is None or found.links != "exact" or through is not None:
         raise TaxonomyError(f"labels in {dataset.taxonomy.name} have no exact links to {target.name}")
     return found
+
+
+def _is_own(name: str, catalog: Catalog) -> bool:
+    """Whether the taxonomy is the user's and says exactly what universal classes it is made of."""
+    return not catalog.is_shipped(name) and catalog.projection(UNIVERSAL, name).links == "exact"
 
 
 def _projection(catalog: Catalog, source: Taxonomy, target: Taxonomy) -> Projection | None:
