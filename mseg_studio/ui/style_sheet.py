@@ -14,8 +14,6 @@ _SHEET = Template("""
 QMainWindow { background: $base; }
 QMainWindow::separator { background: $base; width: 1px; height: 1px; }
 QMainWindow::separator:hover { background: $accent; }
-QSplitter::handle { background: $line; }
-QSplitter::handle:hover { background: $accent; }
 QToolTip { background: $raised; color: $text; border: 1px solid $line; padding: 4px 6px; }
 
 QMenuBar { background: $base; color: $text; padding: 1px 4px; }
@@ -123,6 +121,7 @@ QHeaderView::section {
 }
 QHeaderView::section:hover { color: $text; }
 QSplitter::handle { background: $line; }
+QSplitter::handle:hover { background: $accent; }
 QScrollArea, QScrollArea > QWidget > QWidget { background: $panel; border: none; }
 
 QScrollBar:vertical { background: transparent; width: 10px; margin: 0; }
