@@ -17,6 +17,7 @@ from mseg_studio.inference.dense import DenseScores
 from mseg_studio.inference.loaded_model import load_model
 from mseg_studio.inference.recipe import Recipe, preset
 from mseg_studio.labels import sidecar
+from mseg_studio.labels.comparison import Comparison, compare
 from mseg_studio.labels.export_errors import export_errors
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.readout import MEASURE_STEPS, MEASURES, PLAIN, Measure, Readout
@@ -178,6 +179,14 @@ class Segmentation:
         if measure_HW is None:
             raise ConfigError(f"no measure is named, expected {', '.join(MEASURES)}")
         return measure_HW.astype(np.float32) / np.float32(MEASURE_STEPS)
+
+    def compare(self) -> Comparison:
+        """The labels beside what mapping the model's own labels would give, and the probability without a target.
+
+        Among the classes that take part; a least confidence is not applied (`labels/comparison.py`).
+        """
+        projection = default_catalog().projection(self.model_taxonomy.name, self.taxonomy.name)
+        return compare(self.dense, projection, only=self.readout.only)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the ids as PNG with palette and a sidecar `.json` beside it, or the scores as `.h5`; gives the path.

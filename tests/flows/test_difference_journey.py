@@ -90,6 +90,16 @@ def test_pixels_that_mapping_would_change_are_marked(window: MainWindow, qtbot: 
     assert color_at(window, 1, 35) == (40, 9, 200)
 
 
+def test_a_pinned_pixel_is_told_anew_when_the_comparison_arrives(window: MainWindow, qtbot: Any) -> None:
+    switch(window, qtbot, "mine")
+    window.workspace.pointing.pin((1, 35))
+    assert "projected" not in window.workspace.probe.words
+    look(window, qtbot, "difference")
+    assert "projected: around · mapped: path" in window.workspace.probe.words
+    QTest.mouseClick(window.workspace.layers.labels, LEFT)
+    assert "projected" not in window.workspace.probe.words
+
+
 def test_a_line_of_the_legend_shows_its_class_alone(window: MainWindow, qtbot: Any) -> None:
     switch(window, qtbot, "mine")
     look(window, qtbot, "difference")

@@ -36,6 +36,19 @@ def test_a_picture_in_another_taxonomy(segmenter, tmp_path):
     assert segmenter.taxonomies[0] == "universal"
 
 
+def test_labels_are_compared_with_what_mapping_would_give(segmenter):
+    result = segmenter.segment(make_pixels(60, 80), taxonomy="voc2012")
+    found = result.compare()
+    np.testing.assert_array_equal(found.projected.ids_HW, result.labels)
+    np.testing.assert_array_equal(
+        found.mapped.ids_HW,
+        result.project("universal").label_map.mapped(default_catalog().projection("universal", "voc2012")).ids_HW,
+    )
+    sure = result.project("voc2012", only=["person", "car"], min_confidence=0.9).compare()
+    assert set(np.unique(sure.projected.ids_HW)) <= {found.projected.taxonomy.id_of(name) for name in ("person", "car")}
+    assert result.project("universal").compare().differing_share == 0
+
+
 def test_scores_certify_what_a_fresh_run_gives(segmenter):
     result = segmenter.segment(make_pixels(60, 80), taxonomy="camvid-11")
     labels, certified = result.scores.project(default_catalog().projection("universal", "camvid-11"))

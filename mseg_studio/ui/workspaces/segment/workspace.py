@@ -382,6 +382,7 @@ class SegmentWorkspace(QObject):
 
     def _on_layers(self) -> None:
         self.player.with_labels = self.display.covers
+        self.pointing.show()
         self.state_changed.emit()
 
 
