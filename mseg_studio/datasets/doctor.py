@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from mseg_studio.datasets.description import DatasetDescription
+from mseg_studio.datasets.doctor_case import miscased
 from mseg_studio.datasets.doctor_findings import Finding, Findings, Severity
 from mseg_studio.datasets.doctor_pair import PairDoctor, PairFacts
 from mseg_studio.datasets.doctor_report import ClassCount, Report, SplitCount
-from mseg_studio.datasets.pairing import FolderSplit, JoinedSplit, MissingFolderError, MissingLabelError, Pair, Split
+from mseg_studio.datasets.pairing import MissingFolderError, MissingLabelError, Pair
 from mseg_studio.errors import ConfigError, DatasetError, nearest
-from mseg_studio.media.image import is_image_path
 from mseg_studio.progress import CancelToken, Progress, ProgressClock
 
 _UNDER_WAY = 8
@@ -104,27 +104,20 @@ def _pairs(
     except DatasetError as error:
         path = Path(error.path or description.path)
         findings.add(Finding("pairing", "error", path, error.reason, name))
-    cased = _other_case(description.splits[name]) if missing else {}
+    odd = miscased(description.splits[name])
     for lack in missing:
         path = Path(lack.path or description.path)
-        code = "no-label" if isinstance(lack, MissingLabelError) else "no-image"
-        other = cased.get(str(path).lower())
-        if other is not None and other != path:
-            found = f"{other.name} is there: upper and lower case differ"
-            findings.add(Finding("case", "error", path, f"{lack.reason}, but {found}", name))
+        is_label = isinstance(lack, MissingLabelError)
+        other = odd.take(path) if is_label else odd.take_image_of(path)
+        if other is not None:
+            found = f"{lack.reason}, but {other.name} is there: upper and lower case differ"
+            findings.add(Finding("case", "error", path, found, name))
         else:
-            findings.add(Finding(code, "error", path, lack.reason, name))
+            findings.add(Finding("no-label" if is_label else "no-image", "error", path, lack.reason, name))
+    for path, suffix in odd.rest():
+        found = f"upper and lower case differ from {suffix}: it is no part of the split"
+        findings.add(Finding("case", "error", path, found, name))
     return pairs, len(missing), gone
-
-
-def _other_case(split: Split) -> dict[str, Path]:
-    """Files in the label folders by their path in lower case: what a file system that ignores case would find."""
-    parts = split.parts if isinstance(split, JoinedSplit) else (split,)
-    found: dict[str, Path] = {}
-    for part in parts:
-        if isinstance(part, FolderSplit) and part.labels.is_dir():
-            found |= {str(path).lower(): path for path in sorted(part.labels.rglob("*")) if is_image_path(path)}
-    return found
 
 
 def _absent(error: DatasetError, split: str, severity: Severity) -> Finding:

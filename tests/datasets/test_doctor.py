@@ -138,6 +138,21 @@ def test_a_split_that_was_not_downloaded(healthy: Path) -> None:
     assert check(camvid(healthy)).count("error") == 2
 
 
+def test_names_that_differ_in_case_are_told_also_where_both_files_are_passed_over(healthy: Path) -> None:
+    dataset = describe(healthy, splits="{train: {images: train, labels: trainannot, image_suffix: .jpg}}")
+    for stem, image, label in (("train_000", ".JPG", ".png"), ("train_001", ".JPG", ".PNG")):
+        (healthy / "train" / f"{stem}.jpg").rename(healthy / "train" / f"{stem}{image}")
+        (healthy / "trainannot" / f"{stem}.png").rename(healthy / "trainannot" / f"{stem}{label}")
+    found = [(f.code, f.file.name, f.message) for f in check(dataset).findings]
+    passed_over = "it is no part of the split"
+    reason = f"a label without an image in {healthy / 'train'}, but train_000.JPG is there: upper and lower case differ"
+    assert found == [
+        ("case", "train_000.png", reason),
+        ("case", "train_001.JPG", f"upper and lower case differ from .jpg: {passed_over}"),
+        ("case", "train_001.PNG", f"upper and lower case differ from .png: {passed_over}"),
+    ]
+
+
 def test_the_same_picture_twice_in_one_split_is_a_warning(healthy: Path) -> None:
     for kind, end in (("train", "jpg"), ("trainannot", "png")):
         shutil.copy(healthy / kind / f"train_000.{end}", healthy / kind / f"again.{end}")
