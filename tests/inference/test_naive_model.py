@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,11 +14,14 @@ import torch
 from mseg_studio import Segmenter
 from mseg_studio.cli.main import main
 from mseg_studio.inference.recipe import Recipe
+from mseg_studio.inference.session import Session
+from mseg_studio.labels.readout import Readout
 from mseg_studio.labels.score_store import ScoreStore
 from mseg_studio.media.image import read_label_ids, write_ids_png, write_rgb_png
 from mseg_studio.networks.card import NOT_YET_HASHED, ModelCard
 from mseg_studio.networks.catalog import models_folder
 from mseg_studio.networks.checkpoint import known_networks, write_model
+from mseg_studio.progress import CancelToken
 from mseg_studio.taxonomy.catalog import default_catalog
 from tests.factories import make_pixels
 
@@ -144,3 +148,25 @@ def test_only_classes_above_255(photo: Path, tmp_path: Path, capsys) -> None:
     wanted = {naive.id_of("shower curtain"), naive.id_of("whiteboard"), 315}
     assert min(wanted) > 255
     assert set(np.unique(stored(out / "photo.png")).tolist()) <= wanted | {65535}
+
+
+def test_the_session_of_the_window_switches_and_measures_in_16_bits() -> None:
+    session = Session()
+    shown = session.segment(
+        make_pixels(60, 80),
+        model="naive-tiny",
+        recipe=dataclasses.replace(RECIPE, device="cpu", engine="torch"),
+        target="naive",
+        readout=Readout(measure="margin"),
+        generation=1,
+        on_progress=lambda progress: None,
+        cancel=CancelToken(),
+    )
+    assert shown.labels.ids_HW.dtype == np.uint16
+    assert (shown.labels.ids_HW > 255).any()
+    assert shown.measure_HW is not None
+    assert shown.measure_HW.any()
+    small = session.project("kitti-19", generation=1)
+    assert small.labels.ids_HW.dtype == np.uint8
+    again = session.project("naive", generation=1)
+    np.testing.assert_array_equal(again.labels.ids_HW, shown.labels.ids_HW)

@@ -6,6 +6,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QImage, QPainter
 
 from mseg_studio.labels.label_map import LabelMap
+from mseg_studio.settings import resource_folder
+from mseg_studio.taxonomy.catalog import Catalog
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.palette import color_table
 from mseg_studio.ui.canvas.composition import Composition
@@ -85,6 +87,15 @@ def test_ids_of_16_bits_are_drawn_by_the_classes_present() -> None:
     layer = LabelLayer(LabelMap(np.array([[299, 3, 65535]], np.uint16), taxonomy))
     image = composed(layer, color_table(taxonomy), 1.0)
     assert image.tolist() == [[[43, 7, 9], [3, 7, 9], [GREY] * 3]]
+
+
+def test_labels_of_the_naive_taxonomy_are_drawn_in_its_colours() -> None:
+    naive = Catalog([resource_folder("taxonomies")]).taxonomy("naive")
+    ids = [254, 256, 315, 0, 65535]
+    image = composed(LabelLayer(LabelMap(np.array([ids], np.uint16), naive)), color_table(naive), 1.0)
+    classes = [naive.get(class_id) for class_id in ids[:4]]
+    assert image[0, :4].tolist() == [list(info.rgb) for info in classes if info is not None]
+    assert image[0, 4].tolist() == [GREY] * 3
 
 
 def test_255_classes_leave_no_slot_for_contours_and_still_have_them() -> None:
