@@ -8,13 +8,14 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter
+from PySide6.QtGui import QColor, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
     QMenu,
+    QSizePolicy,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _ROW = Qt.ItemDataRole.UserRole + 1
 _ROW_PX = 21
 _KIND_PX = 66
+_TITLE_EDGE_PX = 16
+_MORE = " ▾"
 _BADGES = {
     "exact": ("good", "The links are published, or invert one to one."),
     "approximate": ("wait", "Links are read backwards or composed: one class stands for all that were merged into it."),
@@ -59,15 +62,12 @@ class PairSummary(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.title = QToolButton()
-        self.title.setObjectName("flat")
+        self.title = _Title()
         self.title.setFont(small_caps_font(self.font()))
         self.title.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu = QMenu(self.title)
         self.title.setMenu(self.menu)
         self.badge = FlatBadge()
-        self.through = ElidedLabel()
-        self.through.setObjectName("small")
         self.coverage = ElidedLabel()
         self.lost = QLabel()
         self.differing = QLabel()
@@ -89,7 +89,7 @@ class PairSummary(QWidget):
         head.setSpacing(8)
         head.addWidget(self.title)
         head.addWidget(self.badge)
-        head.addWidget(self.through, 1)
+        head.addStretch(1)
         differing = QHBoxLayout()
         differing.setSpacing(8)
         differing.addWidget(self.differing)
@@ -123,9 +123,9 @@ class PairSummary(QWidget):
         state, tip = _BADGES[report.quality]
         self.badge.show_state(report.quality, state, tip)
         self.badge.show()
-        self.through.setText(f"through {report.through}" if report.through else "")
         total = len({source for source, _target in report.links}) + len(report.unmapped)
-        self.coverage.setText(f"{total - len(report.unmapped)} of {total} classes have a target")
+        through = f", through {report.through}" if report.through else ""
+        self.coverage.setText(f"{total - len(report.unmapped)} of {total} classes have a target{through}")
         self.list.clear()
         for row in rows_of(report):
             item = QListWidgetItem(f"{row.kind} {row.text}", self.list)
@@ -136,7 +136,6 @@ class PairSummary(QWidget):
         """No report, and why."""
         self._head(source, target)
         self.badge.hide()
-        self.through.setText("")
         self.coverage.setText(reason)
         self.list.clear()
 
@@ -152,14 +151,50 @@ class PairSummary(QWidget):
             self.differing.setText(words)
 
     def _head(self, source: str, target: str) -> None:
-        self.title.setText(f"{source} → {target} ▾")
-        self.title.setToolTip("Choose another target")
+        self.title.show_words(f"{source} → {target}")
         self.title.setAccessibleName(f"Links from {source} to {target}. Choose another target")
 
     def _walk(self, item: QListWidgetItem) -> None:
         row: PairRow = item.data(_ROW)
         if row.class_name:
             self.walked.emit(row.taxonomy, row.class_name)
+
+
+class _Title(QToolButton):
+    """The pair, cut where there is no room for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = ""
+        self.setObjectName("flat")
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+
+    def show_words(self, words: str) -> None:
+        """Say `words`."""
+        self.words = words
+        self.setToolTip(f"{words}\nChoose another target")
+        self.updateGeometry()
+        self._cut()
+
+    def sizeHint(self) -> QSize:
+        """Room for all of it."""
+        width = self.fontMetrics().horizontalAdvance(self.words.upper() + _MORE) + _TITLE_EDGE_PX
+        return QSize(width, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """Long names do not widen the panel."""
+        return QSize(80, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Cut anew."""
+        super().resizeEvent(event)
+        self._cut()
+
+    def _cut(self) -> None:
+        metrics = self.fontMetrics()
+        room = self.width() - _TITLE_EDGE_PX - metrics.horizontalAdvance(_MORE)
+        self.setText(metrics.elidedText(self.words.upper(), Qt.TextElideMode.ElideMiddle, room) + _MORE)
 
 
 def rows_of(report: PairReport) -> tuple[PairRow, ...]:
