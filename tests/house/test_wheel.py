@@ -45,6 +45,7 @@ def test_the_wheel_holds_resources_and_the_notice(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "mseg_studio/resources/taxonomies/universal.yaml" in names
     assert "mseg_studio/resources/taxonomies/NOTICE.md" in names
+    assert {"mseg_studio/resources/links/NOTICE.md", "mseg_studio/resources/links/scannet-37.yaml"} <= names
     assert "mseg_studio/resources/models/street-small/weights.safetensors" in names
     assert not [name for name in names if name.startswith(("tests/", "resources/"))]
 
