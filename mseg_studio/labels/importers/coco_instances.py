@@ -49,6 +49,8 @@ class _Object:
     category: int
     crowd: bool
     shape: tuple[Points, ...] | Runs
+    size: object = None
+    """Height and width as the run lengths name them; None where they do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,16 @@ class _Index:
         self.path = path
         self.images: ByFile[_Image] = ByFile()
         self.objects: dict[int, list[_Object]] = {}
+        self.numbers: set[int] = set()
         self._annotations, self._images = 0, 0
 
     def take_image(self, item: Any) -> None:
         where = f"images[{self._images}]"
         self._images += 1
         number, height, width = (value_of(item, key, int, where, self.path) for key in ("id", "height", "width"))
+        if number in self.numbers:
+            raise DatasetError(f"{where}: image {number} is listed twice", path=self.path)
+        self.numbers.add(number)
         self.images.put(value_of(item, "file_name", str, where, self.path), _Image(number, height, width), self.path)
 
     def take_annotation(self, item: Any) -> None:
@@ -84,7 +90,8 @@ class _Index:
             shape = self._runs(segmentation, where)
         else:
             raise DatasetError(f"{where}: 'segmentation' is neither polygons nor run lengths", path=self.path)
-        kept = _Object(self._annotations, category, item.get("iscrowd") in (1, True), shape)
+        size = segmentation.get("size") if isinstance(segmentation, dict) else None
+        kept = _Object(self._annotations, category, item.get("iscrowd") in (1, True), shape, size)
         self._annotations += 1
         self.objects.setdefault(image, []).append(kept)
 
@@ -112,6 +119,9 @@ def _make(options: ImportOptions) -> Callable[[Path], Painted]:
         raise ValueError("opened without the annotations it needs")
     index = _Index(path)
     rest = scan_json(path, {"images": index.take_image, "annotations": index.take_annotation})
+    for number, objects in index.objects.items():
+        if number not in index.numbers:
+            raise DatasetError(f"annotations[{objects[0].number}]: no image {number} is listed", path=path)
     categories = Categories.of(rest, path, options)
     return lambda image: _paint(image, index, categories, options)
 
@@ -122,6 +132,8 @@ def _paint(image: Path, index: _Index, categories: Categories, options: ImportOp
     drawn = []
     for one in index.objects.get(found.number, ()):
         try:
+            if one.size is not None and one.size != [found.height, found.width]:
+                raise BadRunsError(f"its size is {one.size!r:.40}, that of the image [{found.height}, {found.width}]")
             shape = counts_of_string(one.shape) if isinstance(one.shape, str) else one.shape
             area = sum(polygon_area(points) for points in shape) if isinstance(shape, tuple) else float(area_of(shape))
         except BadRunsError as error:

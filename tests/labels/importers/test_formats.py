@@ -306,6 +306,11 @@ def test_small_things_lie_on_top_and_crowds_beneath(tmp_path: Path) -> None:
         ({"category_id": 1, "segmentation": {"counts": [3]}}, "of 3 pixels, expected 8 x 8"),
         ({"category_id": 1, "segmentation": {"counts": "\x01"}}, "a character that is none of theirs"),
         ({"category_id": 1, "segmentation": {"counts": 5}}, "neither text nor a list"),
+        (
+            {"category_id": 1, "segmentation": {"size": [4, 16], "counts": [64]}},
+            r"size is \[4, 16\], that of the image",
+        ),
+        ({"category_id": 1, "image_id": 9, "segmentation": []}, "no image 9 is listed"),
         ({"category_id": 1, "segmentation": None}, "neither polygons nor run lengths"),
         ({"category_id": "x", "segmentation": []}, "'category_id' is text 'x'|'category_id' is 'x'"),
     ],
@@ -315,6 +320,13 @@ def test_wrong_objects_are_named_by_their_place(tmp_path: Path, annotation: dict
     written = instances(tmp_path, good, annotation)
     with pytest.raises(DatasetError, match=rf"instances\.json: annotations\[1\]: .*({message})"):
         written.reader("coco-instances").read(written.label)
+
+
+def test_two_images_with_one_number(tmp_path: Path) -> None:
+    images = [{"id": 4, "file_name": name, "height": 8, "width": 8} for name in ("a.jpg", "b.jpg")]
+    path = write_json(tmp_path / "i.json", {"images": images, "annotations": [], "categories": []})
+    with pytest.raises(DatasetError, match=r"images\[1\]: image 4 is listed twice"):
+        importer("coco-instances").open(STREET, annotations=path)
 
 
 @pytest.mark.parametrize(("height", "width"), [(60000, 60000), (0, 5), (-4, 5)])
