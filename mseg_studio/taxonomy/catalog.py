@@ -51,7 +51,7 @@ class Catalog:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = tuple(folders)
-        self._tables: dict[Path, tuple[tuple[int, int], TaxonomyTable]] = {}
+        self._tables: dict[Path, tuple[tuple[int, int, int], TaxonomyTable]] = {}
         self._heads: dict[Path, TableHead] = {}
         self._projections: dict[tuple[str, str], tuple[TaxonomyTable, TaxonomyTable, Projection]] = {}
 
@@ -147,7 +147,8 @@ class Catalog:
             status = path.stat()
         except OSError as error:
             raise TaxonomyError(f"cannot be read: {error.strerror}", path=path) from error
-        stamp = (status.st_mtime_ns, status.st_size)
+        # The number of the file tells two saves of one size within a tick of the clock apart.
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         known = self._tables.get(path)
         if known is None or known[0] != stamp:
             known = self._tables[path] = (stamp, read_table(path))

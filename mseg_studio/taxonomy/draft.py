@@ -30,6 +30,7 @@ from mseg_studio.taxonomy.table_text import table_text
 
 _REST_RGB = (96, 96, 96)
 _MADE = "Made with MSeg Studio from universal classes"
+_CUT = "Cut with MSeg Studio from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +220,7 @@ def subset(catalog: Catalog, words: Sequence[str], *, name: str, of: str = UNIVE
     chosen = tuple(by_name[found] for found in chosen_classes(catalog, of, words))
     if not chosen:
         raise TaxonomyError("no class is chosen")
-    source = f"Cut from {of} with MSeg Studio"
-    draft = Draft(name, chosen, links=whole.links, source=source)
+    draft = Draft(name, chosen, links=whole.links, source=f"{_CUT} {of}")
     if rest is None:
         return draft
     others = draft.left_out(catalog.taxonomy(UNIVERSAL))
@@ -290,11 +290,14 @@ def _holds_more(path: Path) -> bool:
         return True
     if table.to or (table.to_universal is not None and table.to_universal != again.to_universal):
         return True
+    pairs = list(zip(table.taxonomy.classes, again.taxonomy.classes, strict=True))
+    if table.taxonomy.source.startswith((_MADE, _CUT)):  # parents and aliases are what the universal taxonomy had then
+        return any(old.id != new.id for old, new in pairs)
     return any(
         old.id != new.id
         or (old.parent or new.parent, old.wordnet or new.wordnet) != (new.parent, new.wordnet)
         or not set(old.aliases) <= set(new.aliases)
-        for old, new in zip(table.taxonomy.classes, again.taxonomy.classes, strict=True)
+        for old, new in pairs
     )
 
 

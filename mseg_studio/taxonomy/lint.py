@@ -6,11 +6,12 @@ from being used or imported; warnings do not.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
-from mseg_studio.taxonomy.finding import Finding, Findings
+from mseg_studio.taxonomy.finding import Finding, Findings, TooManyFindingsError
 from mseg_studio.taxonomy.lint_yaml import lint_yaml
 from mseg_studio.taxonomy.master_sheet import MasterSheet, is_master, read_master
 from mseg_studio.taxonomy.pair_sheet import PairSheet, read_pairs
@@ -45,7 +46,8 @@ def lint(path: Path, catalog: Catalog) -> tuple[Finding, ...]:
     found = Findings(path)
     text = file_text(path, found)
     if text is not None:
-        lint_yaml(text, catalog, found)
+        with contextlib.suppress(TooManyFindingsError):
+            lint_yaml(text, catalog, found)
     return found.sorted()
 
 
@@ -60,8 +62,9 @@ def read_sheet(path: Path, catalog: Catalog) -> Table:
     text = file_text(path, found)
     if text is None:
         return Table(found.sorted(), None)
-    rows = sheet_rows(text, found)
-    sheet = _sheet(rows, catalog, found)
+    sheet = None
+    with contextlib.suppress(TooManyFindingsError):
+        sheet = _sheet(sheet_rows(text, found), catalog, found)
     return Table(found.sorted(), sheet)
 
 

@@ -15,7 +15,7 @@ from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
 from mseg_studio.taxonomy.finding import Findings
 from mseg_studio.taxonomy.model import UNLABELED, Taxonomy
 from mseg_studio.taxonomy.pair_sheet import good_name, no_universal
-from mseg_studio.taxonomy.sheet import SheetRow, members, shown, stripped
+from mseg_studio.taxonomy.sheet import SheetRow, members, stripped
 
 FACTS = ("parent category", "wordnet", "defn", "modification of wordnet")
 """How headers of columns start that are about the universal class itself."""
@@ -68,7 +68,11 @@ def read_master(rows: Sequence[SheetRow], catalog: Catalog, found: Findings) -> 
     names = _row_names(body, at, universal, found)
     columns = []
     for index, header in enumerate(headers):
-        if index != at and header and not is_facts(header):
+        if index == at or not header or is_facts(header):
+            continue
+        if any(is_prose(row.cells[index]) for row, _name in names) and not catalog.is_shipped(header):
+            found.warning("holds sentences: it is read as notes, not as a taxonomy", column=header, code="column")
+        else:
             columns.append(_column(header, index, names, catalog, found))
     return MasterSheet(tuple(columns))
 
@@ -114,9 +118,6 @@ def _column(
     places: dict[str, list[int]] = {}
     braces = False
     for row, universal in named:
-        if is_prose(row.cells[index]):
-            found.error(f"{shown(row.cells[index])} is no name of a class", row=row.row, column=header, code="value")
-            continue
         names = members(row.cells[index], found, row=row.row, column=header)
         braces = braces or row.cells[index].strip().startswith("{")
         names = tuple(name for name in names if good_name(name, found, row=row.row, column=header))

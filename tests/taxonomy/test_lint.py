@@ -292,6 +292,25 @@ def test_what_is_reported_on_load_are_findings_of_the_linter(tmp_path: Path) -> 
         assert problem.reason.split(": ", 1)[1] in messages or problem.reason in messages
 
 
+def test_a_column_of_notes_is_no_taxonomy(tmp_path: Path, catalog: Catalog) -> None:
+    note = "seen from the car, from a bridge, from a window and from everywhere else in town"
+    found = lines(tmp_path, "t.tsv", MASTER.replace("\tground\r", f"\t{note}\r"), catalog)
+    assert "column mine: warning: holds sentences: it is read as notes, not as a taxonomy" in found
+
+
+def test_a_file_of_something_else_ends_soon(tmp_path: Path, catalog: Catalog) -> None:
+    found = lines(tmp_path, "t.csv", "spam,eggs\n" * 100_000, catalog)
+    assert len(found) == 501
+    assert found[-1] == "row 501: has more than 500 mistakes; what follows was not checked"
+    found = lines(tmp_path, "mine.yaml", YAML + "".join(f"  x{n}: road\n" for n in range(2000)), catalog)
+    assert len(found) == 501
+
+
+def test_names_of_any_length_make_short_lines(tmp_path: Path, catalog: Catalog) -> None:
+    assert len(lines(tmp_path, "t.csv", "a," + "x" * 100_000, catalog)[0]) < 400
+    assert len(lines(tmp_path, "mine.yaml", YAML + f"  ? {'x' * 100_000}\n  : person\n", catalog)[0]) < 1200
+
+
 CATALOG = default_catalog()
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mseg_studio.errors import TaxonomyError
 from mseg_studio.settings import resource_folder
 from mseg_studio.taxonomy.catalog import Catalog
+from mseg_studio.taxonomy.lint import lint
 from mseg_studio.taxonomy.table_import import FaultyTableError, import_table
 from tests.taxonomy.published import ids
 from tests.taxonomy.test_lint import MASTER, PAIRS, YAML
@@ -186,6 +191,28 @@ def test_headers_that_are_no_file_names(tmp_path: Path, folder: Path, own: Catal
     with pytest.raises(TaxonomyError, match="a taxonomy cannot be called 'a/b': it is a file name, without /"):
         import_table(path, own, folder)
     assert names(import_table(path, own, folder, columns=["a/b"], name="ab")) == ["ab"]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from([("x.yaml", YAML), ("x.tsv", MASTER), ("x.csv", PAIRS)]), st.integers(0, 2**32))
+def test_what_passes_the_linter_is_imported(warm: tuple[Catalog, Path], good: tuple[str, str], seed: int) -> None:
+    (catalog, folder), chance, (name, text) = warm, random.Random(seed), good
+    pieces = ["", "x", " ", "{", "}", "\t", ",", '"', "\n", "é"]
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(text))
+        text = text[:at] + chance.choice(pieces) + text[at + chance.randint(0, 2) :]
+    shutil.rmtree(folder, ignore_errors=True)
+    path = folder.parent / name.replace("x", "mine")
+    path.write_text(text)
+    try:
+        made = import_table(path, catalog, folder)
+    except TaxonomyError as error:
+        assert "\n" not in str(error)
+        assert not folder.exists()
+    else:
+        assert made
+        for file in made:
+            assert [finding for finding in lint(file, catalog) if finding.severity == "error"] == []
 
 
 def test_two_columns_have_no_others(tmp_path: Path, folder: Path, own: Catalog) -> None:
