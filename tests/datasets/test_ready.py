@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,33 @@ def test_official_camvid_is_read_by_its_colours(tmp_path: Path) -> None:
     expected = [taxonomy.id_of("Sky"), taxonomy.id_of("Building"), 255, taxonomy.id_of("Bicyclist")]
     assert dataset.label_ids(pair).ids_HW[0].tolist() == expected
     assert check(dataset).findings == ()
+
+
+def test_coco_panoptic_is_read_by_its_segments(tmp_path: Path) -> None:
+    categories = [{"id": 1, "name": "person"}, {"id": 187, "name": "sky-other-merged"}]
+    for number, split in enumerate(("train", "val")):
+        stem = f"{number:012}"
+        for folder in (f"images/{split}2017", f"annotations/panoptic_{split}2017"):
+            (tmp_path / folder).mkdir(parents=True)
+        write_rgb_png(tmp_path / f"images/{split}2017/{stem}.jpg", np.full((2, 3, 3), number, np.uint8))
+        segments = np.array([[[0, 0, 0], [7, 1, 0], [9, 0, 2]]] * 2, np.uint8)
+        write_rgb_png(tmp_path / f"annotations/panoptic_{split}2017/{stem}.png", segments)
+        infos = [{"id": 7 + 256, "category_id": 1}, {"id": 9 + 2 * 65536, "category_id": 187}]
+        annotation = {"image_id": number, "file_name": f"{stem}.png", "segments_info": infos}
+        value = {"annotations": [annotation], "categories": categories}
+        (tmp_path / f"annotations/panoptic_{split}2017.json").write_text(json.dumps(value))
+    dataset = load_dataset("coco-panoptic", root=tmp_path)
+    for split in ("train", "val"):
+        (pair,) = dataset.pairs(split)
+        taxonomy = dataset.taxonomy
+        expected = [255, taxonomy.id_of("person"), taxonomy.id_of("sky-other-merged")]
+        assert dataset.label_ids(pair).ids_HW[0].tolist() == expected
+    report = check(dataset)
+    assert report.findings == ()
+    assert {count.name: count.pixels for count in report.classes if count.pixels} == {
+        "person": 4,
+        "sky-other-merged": 4,
+    }
 
 
 def test_all_are_tested_and_say_what_they_need() -> None:
