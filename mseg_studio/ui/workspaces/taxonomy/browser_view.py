@@ -27,8 +27,8 @@ from PySide6.QtWidgets import (
 from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.workspaces.taxonomy.browser_model import CLASS, FIRST, ID, NAMES, BrowserModel
 
-_WIDTHS = {CLASS: 210, ID: 52}
-_COLUMN_PX = 128
+_WIDTHS = {CLASS: 196, ID: 48}
+_COLUMN_PX = 114
 _ROW_PX = 25
 
 
@@ -36,6 +36,11 @@ class _Tree(QTreeView):
     """A tree whose parents stand on a band across all columns."""
 
     band = QBrush()
+
+    def follow(self, value: int) -> None:
+        """Scroll as the other view did; lines that are not laid out yet would stop it short."""
+        self.executeDelayedItemsLayout()
+        self.verticalScrollBar().setValue(value)
 
     def drawRow(
         self, painter: QPainter, options: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -53,6 +58,8 @@ class BrowserView(_Tree):
     """Show this class: taxonomy, name. The universal class of the current line, or one of a cell by its menu."""
     pair_asked = Signal(str, str)
     """Compare these taxonomies."""
+    add_asked = Signal(object)
+    """Make one class of the draft of these universal classes."""
 
     def __init__(self, model: BrowserModel, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -72,8 +79,8 @@ class BrowserView(_Tree):
         self._frozen.collapsed.connect(self.collapse)
         self.collapsed.connect(lambda index: self._collapsed.add(index.data()))
         self.expanded.connect(lambda index: self._collapsed.discard(index.data()))
-        self.verticalScrollBar().valueChanged.connect(self._frozen.verticalScrollBar().setValue)
-        self._frozen.verticalScrollBar().valueChanged.connect(self.verticalScrollBar().setValue)
+        self.verticalScrollBar().valueChanged.connect(lambda value: self._frozen.follow(value))
+        self._frozen.verticalScrollBar().valueChanged.connect(lambda value: self.follow(value))
         self._frozen.header().sectionResized.connect(self._on_frozen_resized)
         self._frozen.header().sortIndicatorChanged.connect(self._on_frozen_sort)
         self.header().sortIndicatorChanged.connect(self._on_sort)
@@ -119,10 +126,12 @@ class BrowserView(_Tree):
             QGuiApplication.clipboard().setText("\n".join(texts))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ctrl+C copies the cell; Left and Right go from cell to cell on lines that have nothing below them."""
+        """Ctrl+C copies the cell, Insert adds to the draft, Left and Right go from cell to cell of a class."""
         index = self.currentIndex()
         if event.matches(QKeySequence.StandardKey.Copy):
             self.copy()
+        elif event.key() == Qt.Key.Key_Insert and self.selected_classes():
+            self.add_asked.emit(self.selected_classes())
         elif event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right) and self._table.line(index) is not None:
             step = 1 if event.key() == Qt.Key.Key_Right else -1
             if index.column() + step < 0 and index.parent().isValid():
@@ -145,13 +154,24 @@ class BrowserView(_Tree):
             menu.addAction("Copy cell").triggered.connect(lambda: self.copy())
             menu.addAction("Copy id").triggered.connect(lambda: self.copy("id"))
             menu.addAction("Copy name").triggered.connect(lambda: self.copy("name"))
+        if selected := self.selected_classes():
+            words = selected[0] if len(selected) == 1 else f"{len(selected)} classes as one"
+            action = menu.addAction(f"Add {words} to my taxonomy")
+            action.setShortcut(QKeySequence(Qt.Key.Key_Insert))
+            action.triggered.connect(lambda: self.add_asked.emit(selected))
         if line is not None and column is not None:
             menu.addSeparator()
             for name in line.names(column):
                 action = menu.addAction(f"Show {name} of {column.name}")
                 action.triggered.connect(lambda _checked=False, name=name: self.class_chosen.emit(column.name, name))
-        if column is not None:
+        if index.isValid():
             menu.addSeparator()
+            section = index.column()
+            words = "universal class" if section == CLASS else "id" if column is None else column.name
+            menu.addAction(f"Sort by {words}").triggered.connect(
+                lambda: self.header().setSortIndicator(section, Qt.SortOrder.AscendingOrder)
+            )
+        if column is not None:
             source, target = ("universal", column.name) if column.is_output else (column.name, "universal")
             action = menu.addAction(f"Compare {source} → {target}")
             action.triggered.connect(lambda: self.pair_asked.emit(source, target))
@@ -196,14 +216,15 @@ class BrowserView(_Tree):
 
     def _keep(self) -> None:
         line = self._table.line(self.currentIndex())
-        name = line.name if line is not None else ""
-        self._kept = (self.selected_classes(), name, max(0, self.currentIndex().column()))
+        if line is not None:  # else what was kept before comes back when it is shown again
+            self._kept = (self.selected_classes(), line.name, self.currentIndex().column())
 
     def _restore(self) -> None:
         for number in range(self._table.rowCount()):
             index = self._table.index(number, CLASS)
             if self._table.line(index) is None:
-                self.setExpanded(index, index.data() not in self._collapsed)
+                for view in (self, self._frozen):
+                    view.setExpanded(index, index.data() not in self._collapsed)
         for column in range(FIRST, self._table.columnCount()):
             self.header().resizeSection(column, _COLUMN_PX)
             self._frozen.setColumnHidden(column, True)
@@ -316,6 +337,7 @@ def _set_up(view: QTreeView, model: BrowserModel) -> None:
     view.setExpandsOnDoubleClick(True)
     view.setAllColumnsShowFocus(False)
     header = view.header()
+    header.setAccessibleName("Columns: press one to sort by it")
     header.setStretchLastSection(False)
     header.setSectionsMovable(False)
     header.setMinimumSectionSize(40)

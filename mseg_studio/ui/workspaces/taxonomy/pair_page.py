@@ -156,6 +156,8 @@ class _PairTable(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(_ROW_PX)
         header = self.horizontalHeader()
+        header.setAccessibleName("Columns: press one to sort by it")
+        self.verticalHeader().setAccessibleName("Numbers of lines, hidden")
         header.setHighlightSections(False)
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         for column, width in enumerate((200, 200, 160)):

@@ -100,6 +100,7 @@ class TaxonomyWorkspace(WorkspacePage):
         bar.new.clicked.connect(self.detail.start_draft)
         self.browser.class_chosen.connect(self.detail.show_class)
         self.browser.pair_asked.connect(self.compare)
+        self.browser.add_asked.connect(self.detail.add_classes)
         self.pair.class_chosen.connect(self.detail.show_class)
         self.pair.pair_chosen.connect(self.detail.show_pair)
         self.detail.walked.connect(self._on_walked)
