@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,9 +20,9 @@ from mseg_studio.datasets.remap_state import STATE_FILE, RemapState
 from mseg_studio.errors import ConfigError, DatasetError, ExportError
 from mseg_studio.labels.export_errors import export_errors
 from mseg_studio.labels.label_map import LabelMap
-from mseg_studio.media.image import write_ids_png
+from mseg_studio.media.image import encode_ids_png
 from mseg_studio.progress import CancelToken, Progress, ProgressClock
-from mseg_studio.storage import is_leftover
+from mseg_studio.storage import is_leftover, write_whole
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.palette import palette_rgb
 
@@ -167,10 +168,13 @@ def _run(
     threads = options.threads or cores()
     palette = palette_rgb(writer.target) if options.palette and writer.target.ignore_id == 255 else None
 
-    def make(task: RemapTask) -> None:
-        write_ids_png(task.output, writer.make(task.pair).ids_HW, palette)
+    def make(task: RemapTask) -> int:
+        data = encode_ids_png(task.output, writer.make(task.pair).ids_HW, palette)
+        with export_errors(task.output):
+            write_whole(task.output, data)
+        return zlib.crc32(data)
 
-    waiting: deque[tuple[RemapTask, str, Future[None]]] = deque()
+    waiting: deque[tuple[RemapTask, str, Future[int]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for task in tasks:
@@ -189,13 +193,13 @@ def _run(
             pool.shutdown(cancel_futures=True)
             for task, key, future in waiting:
                 if not future.cancelled() and future.exception() is None:
-                    state.add(task.pair.label, task.output, key)
+                    state.add(task.pair.label, task.output, key, future.result())
 
 
-def _finish(task: RemapTask, key: str, future: Future[None], state: RemapState) -> tuple[RemapTask, Literal["done"]]:
-    future.result()
+def _finish(task: RemapTask, key: str, future: Future[int], state: RemapState) -> tuple[RemapTask, Literal["done"]]:
+    checksum = future.result()
     with export_errors(task.output):
-        state.add(task.pair.label, task.output, key)
+        state.add(task.pair.label, task.output, key, checksum)
     return task, "done"
 
 

@@ -1,12 +1,14 @@
 """Which label files of an output folder are done: one line a file, so that a stopped run goes on where it was.
 
-A line is written after its file is in place; after SIGKILL at worst one file is made once more. A file counts as done
-when its source, its mapping and the file itself are as they were then.
+A line is written after its file is in place; after SIGKILL at worst the files under way are made once more. A file
+counts as done when its source, its mapping and the file itself are as they were then. Label files are not flushed to
+the disk one by one; a checksum tells those that a power cut took.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +43,14 @@ class RemapState:
         if known is None:
             return False
         try:
-            return known == [key, *_stamp(source), *_stamp(output)]
+            same = known[:-1] == [key, *_stamp(source), *_stamp(output)]
+            return same and known[-1] == zlib.crc32(output.read_bytes())
         except OSError:
             return False
 
-    def add(self, source: Path, output: Path, key: str) -> None:
-        """Remember that `output` is done. Raises OSError."""
-        entry = [key, *_stamp(source), *_stamp(output)]
+    def add(self, source: Path, output: Path, key: str, checksum: int) -> None:
+        """Remember that `output`, whose content has this CRC-32, is done. Raises OSError."""
+        entry = [key, *_stamp(source), *_stamp(output), checksum]
         self._done[self._name(output)] = entry
         self._append({"output": self._name(output), "done": entry})
 

@@ -114,7 +114,16 @@ def write_ids_png(
     ids_HW: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
     palette_rgb: npt.NDArray[np.uint8] | None = None,
 ) -> None:
-    """Write ids (H, W) as PNG, atomically, so that reading gives the same ids.
+    """Write what `encode_ids_png` gives, atomically. Raises ExportError, ValueError on other arrays."""
+    _write(path, encode_ids_png(path, ids_HW, palette_rgb))
+
+
+def encode_ids_png(
+    path: str | PathLike[str],
+    ids_HW: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    palette_rgb: npt.NDArray[np.uint8] | None = None,
+) -> bytes:
+    """A PNG of ids (H, W), so that reading gives the same ids; `path` is for the error.
 
     uint8: with `palette_rgb` (n, 3), n <= 256, a palette picture whose index is the id (indices from n on are black),
     without one grey. uint16: 16-bit grey, a palette is left out. Raises ExportError, ValueError on other arrays.
@@ -124,7 +133,7 @@ def write_ids_png(
     data = _encode_png(ids_HW, path)
     if palette_rgb is not None and ids_HW.dtype == np.uint8:
         data = grey_as_palette(data, palette_rgb)
-    _write(path, data)
+    return data
 
 
 _REDUCED = ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4), (2, cv2.IMREAD_REDUCED_COLOR_2))

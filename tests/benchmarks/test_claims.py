@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import claims, machine, workload
+from benchmarks import claims, machine, remap, workload
 from benchmarks.rounds import Deadline, in_turns
 from benchmarks.table import table
 from mseg_studio.inference.engine import NetworkSource
@@ -22,6 +22,7 @@ NAMES = {
     "switch_taxonomy_1080p": ("ms", 60),
     "compare_taxonomies_1080p": ("ms", None),
     "canvas_recolour_1080p": ("ms", 5),
+    "remap_labels": ("labels/s", 300),
     "live_street_small_1080p": ("fps", 15),
 }
 
@@ -46,6 +47,7 @@ def tiny(monkeypatch):
     children = {
         "benchmarks.recolour": {"recolour_ms": 6.0, "repaint_ms": 1.0},
         "benchmarks.peak_memory": {"peak_gb": 1},
+        "benchmarks.remap": {"labels_per_s": 400.0, "ratio": 1.2},
     }
     monkeypatch.setattr(claims, "_child", lambda module, *_: dict(children[module]))
     before = torch.get_num_threads()
@@ -103,3 +105,11 @@ def test_runs_take_turns_and_repeats_end_with_the_time():
     calls.clear()
     in_turns(variants, rounds=3, deadline=Deadline(25, now=lambda: next(clock)))
     assert "".join(calls) == "abcab", "the first round is never left out"
+
+
+def test_remapping_is_measured_on_made_labels(monkeypatch, tmp_path):
+    monkeypatch.setattr(remap, "_CAMVID", tmp_path / "absent")
+    found = remap.measure(1, made=4)
+    assert (found["labels"], found["source"]) == (4, "made")
+    assert found["labels_per_s"] > 0
+    assert found["ratio"] == pytest.approx(found["labels_per_s"] / found["plain_labels_per_s"])

@@ -102,6 +102,18 @@ def test_what_is_done_is_not_made_again(tmp_path: Path) -> None:
     assert run(description, out, "universal", options=RemapOptions(force=True)).done == 8
 
 
+def test_a_file_that_a_power_cut_emptied_is_made_again(tmp_path: Path) -> None:
+    """Size and time may survive when the content does not: a checksum tells."""
+    description, out = make_city(tmp_path / "city"), tmp_path / "out"
+    run(description, out)
+    lost = out / "gt/val/a/0_ids.png"
+    whole, status = lost.read_bytes(), lost.stat()
+    lost.write_bytes(bytes(len(whole)))
+    os.utime(lost, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert run(description, out).done == 1
+    assert lost.read_bytes() == whole
+
+
 def test_splits_one_after_the_other_come_together(tmp_path: Path) -> None:
     description, out = make_city(tmp_path / "city"), tmp_path / "out"
     assert run(description, out, splits=["val"]).done == 4
