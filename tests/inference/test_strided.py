@@ -16,6 +16,7 @@ from mseg_studio.inference.plan import logit_size, plan_of
 from mseg_studio.inference.strided import StridedScores
 from mseg_studio.inference.tiling import Tiling
 from mseg_studio.inference.warm_up import warm_up
+from mseg_studio.labels.comparison import compare
 from mseg_studio.labels.readout import MEASURES, Readout
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Projection, identity
@@ -104,6 +105,22 @@ def test_measures_are_those_of_plain_torch(measure, only):
         assert difference.max() <= 2
         assert (found.labels.ids_HW == expected.labels.ids_HW).mean() > 0.999
         assert set(np.unique(found.labels.ids_HW)) <= {*(only or projection.class_ids), 255}
+
+
+@pytest.mark.parametrize("only", [(), (1, 2), (3,)])
+@pytest.mark.parametrize("drop", [0, 1, 5])
+def test_projected_and_mapped_labels_are_those_of_plain_torch(drop, only):
+    kept, grids = make_scores([Tiling(30, 44, 17), Tiling(45, 66, 17)], 60, 88, spread=1.5)
+    projection = make_projection(make_taxonomy(num_classes=12), groups=4, drop=drop)
+    found, expected = compare(kept, projection, only=only), compare(grids, projection, only=only)
+    assert (found.differing_HW == expected.differing_HW).mean() > 0.999
+    assert (found.mapped.ids_HW == expected.mapped.ids_HW).mean() > 0.999
+    assert np.abs(found.no_target_HW.astype(int) - expected.no_target_HW.astype(int)).max() <= 1
+    lost = list(projection.only(only).unmapped)
+    for x, y in ((0, 0), (87, 59), (40, 31)):
+        mass = float(grids.probe(x, y)[lost].sum())
+        assert abs(found.no_target_HW[y, x] / 255 - mass) <= 0.51 / 255 + 1e-4
+    assert (found.no_target_share > 0) == bool(lost)
 
 
 def test_without_a_measure_only_the_labels_are_read():

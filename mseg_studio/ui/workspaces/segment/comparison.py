@@ -92,9 +92,12 @@ class ImageComparison(QObject):
             return None
         return session.key_of(session.at), replace(session.result.choice, min_confidence=0.0)
 
-    def _on_result(self, _result: Result | None) -> None:
+    def _on_result(self, result: Result | None) -> None:
         self._failed = None
-        self._follow()
+        if result is None:
+            self.forget_picture()
+        else:
+            self._follow()
 
     def _on_source(self, _source: object) -> None:
         self._kept.clear()  # files may have changed, and a camera's pictures have no names
