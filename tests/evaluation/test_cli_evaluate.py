@@ -11,6 +11,7 @@ import pytest
 from mseg_studio.cli.main import main
 from mseg_studio.inference.segmenter import Segmenter
 from mseg_studio.media.image import write_ids_png, write_rgb_png
+from tests.datasets.camvid_like import make_camvid
 from tests.factories import make_pixels
 
 DESCRIPTION = """
@@ -129,3 +130,13 @@ def test_several_splits_must_be_chosen_from(dataset: Path, capsys: pytest.Captur
     dataset.write_text(DESCRIPTION.replace("splits: {val:", "splits: {b: {list: x}, a:"))
     assert main(["evaluate", "--dataset", str(dataset)]) == 2
     assert "choose a split with --split: b, a" in capsys.readouterr().err
+
+
+def test_a_ready_description_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_camvid(tmp_path / "c", train=1, val=1)
+    arguments = ["evaluate", "--dataset", "camvid-480x360", *FAST, "--device", "cpu", "--json"]
+    assert main([*arguments, "--root", str(tmp_path / "c")]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert (value["dataset"], value["split"], value["images"]) == ("camvid-480x360", "val", 1)
+    assert main(arguments) == 2
+    assert "it is not known where 'camvid-480x360' lies; give --root DIR" in capsys.readouterr().err

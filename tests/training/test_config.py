@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mseg_studio.datasets.ready import ready_path
 from mseg_studio.errors import ConfigError
 from mseg_studio.training.config import (
     AugmentConfig,
@@ -93,6 +94,15 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None
 def test_a_description_is_found_beside_the_configuration(tmp_path: Path) -> None:
     save_config(tmp_path / "config.yaml", make_config("../data.yaml"))
     assert Path(load_config(tmp_path / "config.yaml").dataset.description) == (tmp_path / "../data.yaml").resolve()
+
+
+def test_a_ready_description_and_the_folder_of_its_data(tmp_path: Path) -> None:
+    config = make_config("camvid-480x360")
+    config = dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, root="data"))
+    save_config(tmp_path / "config.yaml", config)
+    dataset = load_config(tmp_path / "config.yaml").dataset
+    assert Path(dataset.description) == ready_path("camvid-480x360").resolve()
+    assert Path(dataset.root) == tmp_path / "data"
 
 
 def test_the_published_schedule() -> None:

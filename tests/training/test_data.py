@@ -11,6 +11,7 @@ from mseg_studio.errors import ConfigError, DatasetError, MSegStudioError, Taxon
 from mseg_studio.settings import user_folder
 from mseg_studio.training.config import DatasetConfig
 from mseg_studio.training.data import load_samples, with_classes
+from tests.datasets.camvid_like import make_camvid
 from tests.training.factory import CLASSES, make_config, make_dataset
 
 MINE = """format: 1
@@ -156,3 +157,11 @@ def test_an_undeclared_id_stops(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "trainannot" / "b_1.png"), np.full((48, 64), 77, np.uint8))
     with pytest.raises(DatasetError, match=r"b_1\.png: id 77 \(3072 pixels\) is not declared in data\.yaml$"):
         load_samples(config, split="train")
+
+
+def test_a_ready_description_with_the_folder_of_its_data(tmp_path: Path) -> None:
+    make_camvid(tmp_path / "c", train=2, val=1)
+    config = DatasetConfig("camvid-480x360", root=str(tmp_path / "c"), classes={"Sky": "sky", "Road": "road"})
+    (sample, _) = load_samples(config, split="train").samples
+    stored = cv2.imread(str(tmp_path / "c" / "trainannot" / "train_000.png"), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(sample.labels_HW, np.select([stored == 0, stored == 3], [0, 1], 255))
