@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -190,7 +191,7 @@ def convert(
         left = set(tasks) - set(done)
         for task, reading in _ordered([task for task in tasks if task in left], make, threads, token):
             with export_errors(task.output):
-                state.add(task.source, task.output, key)
+                state.add(task.source, task.output, key, zlib.crc32(task.output.read_bytes()))
             tell(task, "done", reading)
     finally:
         state.close()
