@@ -23,7 +23,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--theme", choices=("system", "light", "dark"), help="colour scheme")
     parser.add_argument("--size", type=_size, metavar="WxH", help="size of the window in pixels")
-    parser.add_argument("--workspace", choices=("segment", "taxonomy"), help="what to show first")
+    parser.add_argument("--workspace", choices=("segment", "taxonomy", "datasets"), help="what to show first")
     parser.add_argument("--class", dest="class_name", metavar="NAME", help="universal class to show in taxonomy")
     parser.add_argument("--pair", nargs=2, metavar=("SOURCE", "TARGET"), help="taxonomies to compare in taxonomy")
     shot = parser.add_argument_group("pictures of the window")

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QMainWindow,
     QMenu,
+    QMessageBox,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -134,7 +135,7 @@ class MainWindow(QMainWindow):
             "export": self._export,
             "import_model": self._import_model,
             "settings": self._settings,
-            "quit": self.close,
+            "quit": lambda: self._may_close() and self.close(),
             "run": session.run,
             "run_all": workspace.run_all,
             "cancel": workspace.cancel,
@@ -340,8 +341,23 @@ class MainWindow(QMainWindow):
         if last in {spec.name for spec in WORKSPACES}:
             self.show_workspace(str(last))
 
+    def _may_close(self) -> bool:
+        """Whether nothing is lost, or the person does not mind."""
+        for name, page in self._pages.items():
+            lost = page.unsaved() if isinstance(page, WorkspacePage) else ""
+            if lost:
+                self.show_workspace(name)
+                buttons = QMessageBox.StandardButton
+                answer = QMessageBox.question(self, "Close", lost, buttons.Discard | buttons.Cancel, buttons.Cancel)
+                if answer != buttons.Discard:
+                    return False
+        return True
+
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Remember the layout; stop what runs."""
+        """Remember the layout; stop what runs. Unsaved work of a workspace is asked about when a person closes."""
+        if event.spontaneous() and not self._may_close():
+            event.ignore()
+            return
         if self.remember:
             store = layout_store()
             store.setValue("geometry", self.saveGeometry())

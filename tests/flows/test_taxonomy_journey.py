@@ -11,7 +11,16 @@ import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QColorDialog, QFileDialog, QHeaderView, QLineEdit, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QColorDialog,
+    QFileDialog,
+    QHeaderView,
+    QLineEdit,
+    QMessageBox,
+    QWidget,
+)
 
 from mseg_studio.settings import resource_folder, user_folder
 from mseg_studio.taxonomy.catalog import Catalog
@@ -429,3 +438,19 @@ def test_without_a_mouse_from_the_table_to_the_draft(open_window: Any, published
     assert page.browser.currentIndex() == index.parent(), "Left leads to the parent"
     QTest.keyClick(page.browser, Qt.Key.Key_Left)
     assert not page.browser.isExpanded(index.parent()) and not page.browser._frozen.isExpanded(index.parent())
+
+
+def test_a_draft_is_asked_about_before_it_is_lost(
+    open_window: Any, published: Doubles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = open_window()
+    page = visit(window)
+    asked: list[str] = []
+    answers = [QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Discard]
+    monkeypatch.setattr(QMessageBox, "question", lambda *args: (asked.append(args[2]), answers.pop(0))[1])
+    window.show_workspace("segment")
+    page.detail.add_classes(["road"])
+    window.actions_table["quit"].trigger()
+    assert window.isVisible() and window.current == "taxonomy" and "not saved" in asked[0]
+    window.actions_table["quit"].trigger()
+    assert not window.isVisible() and len(asked) == 2

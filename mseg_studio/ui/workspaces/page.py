@@ -25,5 +25,9 @@ class WorkspacePage(QWidget):
     def on_aside(self) -> None:
         """A person clicked the link at the right of the status bar."""
 
+    def unsaved(self) -> str:
+        """What would be lost if the window closed now, as a sentence; empty for nothing."""
+        return ""
+
     def focus_search(self) -> None:
         """Put the keys into the field that finds things, where there is one."""

@@ -128,6 +128,10 @@ class TaxonomyWorkspace(WorkspacePage):
         """List them."""
         problems_dialog(self._catalog, self).exec()
 
+    def unsaved(self) -> str:
+        """A draft."""
+        return "The taxonomy that you are making is not saved." if self.detail.unsaved else ""
+
     def focus_search(self) -> None:
         """Find a class."""
         self.bar.search.setFocus()
