@@ -188,12 +188,16 @@ def test_another_workspace_watches_and_is_told(window: MainWindow, qtbot: Any, d
     comparison.watch(True)
     qtbot.waitUntil(lambda: bool(told))
     facts = told[-1]
-    assert isinstance(facts, ImageFacts) and facts.target == "universal"
+    assert isinstance(facts, ImageFacts) and facts.target == facts.source == "universal"
     assert facts.differing_share == facts.no_target_share == 0
     assert sum(facts.shares.values()) == pytest.approx(1) and facts.shares["vegetation"] == pytest.approx(720 / 5760)
     switch(window, qtbot, "mine")
     qtbot.waitUntil(lambda: told[-1] is not None and told[-1].target == "mine")
-    assert told[-1].shares == facts.shares and told[-1].differing_share == pytest.approx(750 / 5760)
+    assert (
+        told[-1].source == "universal"
+        and told[-1].shares == facts.shares
+        and told[-1].differing_share == pytest.approx(750 / 5760)
+    )
     comparison.watch(False)
     assert told[-1] is None and comparison.current is None
     compared = doubles.inference.comparisons

@@ -72,6 +72,7 @@ class ImageComparison(QObject):
             shares=found.own_shares,
             differing_share=found.differing_share,
             no_target_share=found.no_target_share,
+            source=found.source.name,
         )
 
     @property
