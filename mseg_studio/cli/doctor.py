@@ -70,6 +70,7 @@ def _facts() -> dict[str, dict[str, Any]]:
         "resources": str(resource_folder("taxonomies").parent),
         "models": str(user_folder("models")),
         "taxonomies": str(user_folder("taxonomies")),
+        "datasets": str(user_folder("datasets")),
         "cache": str(user_folder("cache")),
         "settings": str(settings_file()),
         "python": sys.executable,

@@ -15,7 +15,7 @@ from mseg_studio.datasets.doctor_numbers import NumberRules
 from mseg_studio.datasets.mapping import pixels_by_number
 from mseg_studio.datasets.pairing import Pair
 from mseg_studio.errors import DatasetError, ImageReadError
-from mseg_studio.media.image import decode_image, read_image, read_label_ids
+from mseg_studio.media.image import decode_image, decode_label_ids, read_image
 from mseg_studio.media.image_header import BrokenImage, ImageHeader, channels_and_bits, read_header
 from mseg_studio.media.regular_file import read_regular
 
@@ -105,12 +105,12 @@ class PairDoctor:
         elif header is not None and header.format == "PNG" and (channels_and_bits(data, header) or (1, 8))[0] > 1:
             self._colour_label(facts)
         else:
-            self._read_numbers(facts)
+            self._read_numbers(facts, data)
 
-    def _read_numbers(self, facts: PairFacts) -> None:
+    def _read_numbers(self, facts: PairFacts, data: bytes) -> None:
         path = facts.pair.label
         try:
-            stored = read_label_ids(path)
+            stored = decode_label_ids(data, path)
         except ImageReadError as error:
             self._find(facts, "unreadable-label", path, _reason(path, error))
             return

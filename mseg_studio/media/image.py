@@ -84,7 +84,11 @@ def read_label_ids(path: str | PathLike[str]) -> npt.NDArray[np.uint8] | npt.NDA
 
     Raises ImageReadError for colour pictures, lossy formats and everything that `read_image` refuses.
     """
-    data = read_regular(path, ImageReadError)
+    return decode_label_ids(read_regular(path, ImageReadError), path)
+
+
+def decode_label_ids(data: bytes, path: str | PathLike[str]) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """`read_label_ids` for an encoded picture; `path` is for the error. Raises ImageReadError."""
     header = _checked_header(data, path)
     if header is not None and header.format == "JPEG":
         raise ImageReadError("label ids do not survive JPEG; expected a PNG of ids", path=path)
