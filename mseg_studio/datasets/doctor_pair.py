@@ -135,7 +135,7 @@ class PairDoctor:
         except ImageReadError as error:
             self._find(facts, "unreadable-label", path, _reason(path, error))
         except DatasetError as error:
-            code = "undeclared-colour" if self._description.colour_map else "undeclared-id"
+            code = "undeclared-colour" if self._description.label_format is None else "label-format"
             self._find(facts, code, path, error.reason + self._colour_hint(path))
         else:
             facts.label_size = (ids.shape[1], ids.shape[0])
@@ -143,7 +143,7 @@ class PairDoctor:
 
     def _colour_hint(self, path: Path) -> str:
         """For an undeclared colour: whether the picture is grey ids, or smoothed and full of colours."""
-        if not self._description.colour_map:
+        if not self._description.colour_map or self._description.label_format is not None:
             return ""
         pixels_HW3 = read_image(path).pixels_HW3
         if (pixels_HW3 == pixels_HW3[..., :1]).all():

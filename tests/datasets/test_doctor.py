@@ -213,6 +213,28 @@ def test_labels_in_colour(healthy: Path, pixels: list[list[int]], words: str | N
         assert codes(report) == {"undeclared-colour": 24} and words in report.findings[0].message
 
 
+def test_labels_of_another_program(healthy: Path) -> None:
+    """What an importer says is a finding; the label files are no pictures, and a colour map changes nothing of that."""
+    for path in healthy.glob("*annot/*.png"):
+        path.unlink()
+        image = path.parent.name.removesuffix("annot") + "/" + path.stem + ".jpg"
+        shape = {"label": "Sky", "points": [[0, 0], [20, 0], [20, 20], [0, 20]], "shape_type": "polygon"}
+        value = {"imagePath": f"../{image}", "imageHeight": 36, "imageWidth": 48, "shapes": [shape]}
+        path.with_suffix(".json").write_text(json.dumps(value))
+    splits = SPLITS.replace("annot}", "annot, label_suffix: .json}")
+    more = {"splits": splits, "label_format": "labelme"}
+    report = check(describe(healthy, **more))
+    assert report.findings == ()
+    assert [count.name for count in report.classes if count.pixels] == ["Sky"]
+    broken = healthy / "trainannot" / "train_000.json"
+    broken.write_text(broken.read_text().replace("Sky", "Skye"))
+    (healthy / "trainannot" / "train_001.json").write_text("{")
+    for colours in ({}, {"colour_map": COLOURS}):
+        found = check(describe(healthy, **more, **colours)).findings
+        assert {finding.file.name for finding in found} == {"train_000.json", "train_001.json"}, found
+        assert {finding.code for finding in found} == {"label-format"}
+
+
 def test_progress_comes_for_every_pair_and_the_work_can_be_cancelled(healthy: Path) -> None:
     seen: list[Progress] = []
     check(camvid(healthy), on_progress=seen.append)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, Qt, Signal
@@ -118,8 +119,9 @@ class ReportView(QWidget):
 
     def _on_double_click(self, index: QModelIndex) -> None:
         row = self.model.row(self.filtered.mapToSource(index).row())
-        if row.image or row.file:
-            self.open_asked.emit(row.image or row.file)
+        path = row.image or row.file
+        if Path(path).is_file():  # what is missing cannot be shown
+            self.open_asked.emit(path)
 
 
 def verdict_of(report: dict[str, Any]) -> str:
