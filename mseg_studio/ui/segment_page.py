@@ -30,6 +30,8 @@ from mseg_studio.ui.workspaces.segment.workspace import SegmentWorkspace
 
 _LAYOUT = 2
 """Number of the dock layout: a remembered one of another number is not restored."""
+_WIDTHS_PX = (240, 330)
+"""Of files and classes."""
 _TEXT_FIELDS = (QLineEdit, QAbstractSpinBox, QTextEdit, QPlainTextEdit)
 
 
@@ -75,7 +77,7 @@ class SegmentPage(QMainWindow):
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, docks["files"])
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, docks["classes"])
         self.splitDockWidget(docks["classes"], docks["pixel"], Qt.Orientation.Vertical)
-        self.resizeDocks([docks["files"], docks["classes"]], [240, 330], Qt.Orientation.Horizontal)
+        self.resizeDocks([docks["files"], docks["classes"]], list(_WIDTHS_PX), Qt.Orientation.Horizontal)
         docks["files"].hide()
         return docks
 
@@ -161,7 +163,7 @@ class SegmentPage(QMainWindow):
             self.docks["files"].hide()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """The first time, give the pixel panel the height of both its lists, or half, and the classes the rest."""
+        """The first time, give the pixel panel the height of both its lists, or half; the classes have the rest."""
         super().showEvent(event)
         for dock in self._floating:
             dock.show()
@@ -172,6 +174,7 @@ class SegmentPage(QMainWindow):
             height = self.window().height() - 100
             pixel = min(385, height * 11 // 20)
             self.resizeDocks(docks, [height - pixel, pixel], Qt.Orientation.Vertical)
+            self.resizeDocks([self.docks["files"], docks[0]], list(_WIDTHS_PX), Qt.Orientation.Horizontal)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Docks that float are windows of their own: they go and come back with the page."""

@@ -86,6 +86,7 @@ QPushButton#layer { background: transparent; border: none; border-radius: 5px; p
 QPushButton#layer:hover { background: $hover; color: $text; }
 QPushButton#layer:checked { color: $text; background: $raised; }
 QPushButton#layer:focus { color: $link; }
+QPushButton#layer:disabled { color: rgba(128, 136, 150, 120); }
 
 QLineEdit {
   background: $raised; color: $text; border: 1px solid $line; border-radius: 6px; padding: 4px 8px; min-height: 20px;
@@ -114,7 +115,8 @@ QListWidget#datasets::item:selected { background: $selected; color: $text; }
 QTreeView#browser, QTableView#browser { background: $table; }
 QTreeView#browser::item, QTableView#browser::item { padding: 0 6px; }
 QTreeView#browser::item:hover, QTableView#browser::item:hover { background: $hover_line; }
-QTreeView#browser::item:selected, QTableView#browser::item:selected { background: $selected; color: $text; }
+QTreeView#browser::item:selected, QTableView#browser::item:selected { background: $selected; }
+QAbstractScrollArea::corner { background: transparent; border: none; }
 QHeaderView { background: $panel; border: none; }
 QHeaderView::section {
   background: $panel; color: $dim; border: none; border-bottom: 1px solid $line; padding: 4px 8px; font-size: 11px;

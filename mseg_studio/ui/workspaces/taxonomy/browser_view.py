@@ -306,7 +306,7 @@ class BrowserView(_Tree):
         return super().eventFilter(watched, event)
 
 
-class _Cells(QStyledItemDelegate):
+class Cells(QStyledItemDelegate):
     """Lines of one height, and a merge stays amber on a selected one."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
@@ -314,6 +314,7 @@ class _Cells(QStyledItemDelegate):
         return QSize(_COLUMN_PX, _ROW_PX)
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+        """The ink of a cell is its own on a selected line too."""
         super().initStyleOption(option, index)
         palette = option.palette
         palette.setBrush(QPalette.ColorRole.HighlightedText, palette.brush(QPalette.ColorRole.Text))
@@ -323,7 +324,7 @@ class _Cells(QStyledItemDelegate):
 def _set_up(view: QTreeView, model: BrowserModel) -> None:
     view.setObjectName("browser")
     view.setModel(model)
-    view.setItemDelegate(_Cells(view))
+    view.setItemDelegate(Cells(view))
     view.setUniformRowHeights(True)
     view.setAlternatingRowColors(False)
     view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)

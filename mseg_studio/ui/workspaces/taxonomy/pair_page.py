@@ -22,6 +22,7 @@ from mseg_studio.taxonomy.catalog import Catalog
 from mseg_studio.taxonomy.compare import PairReport, compare
 from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.widgets import ElidedLabel, FlatBadge, SegmentedButtons
+from mseg_studio.ui.workspaces.taxonomy.browser_view import Cells
 from mseg_studio.ui.workspaces.taxonomy.pair_model import KINDS, REMARK, VIA, PairFilter, PairModel
 
 _QUALITY = {
@@ -146,6 +147,7 @@ class _PairTable(QTableView):
         self.setObjectName("browser")
         self.setAccessibleName("Links from source to target")
         self.setModel(model)
+        self.setItemDelegate(Cells(self))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
