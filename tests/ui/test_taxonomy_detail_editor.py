@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
-from PySide6.QtGui import QColor, QDragEnterEvent, QDragMoveEvent, QDropEvent, QKeyEvent
+from PySide6.QtGui import QColor, QDragEnterEvent, QDragMoveEvent, QDropEvent, QIcon, QKeyEvent
 from PySide6.QtWidgets import QApplication, QColorDialog, QLineEdit, QMenu
 
 from mseg_studio.settings import user_folder
@@ -453,3 +453,11 @@ def test_rows_say_what_they_are_made_of(editor: DraftEditor) -> None:
     index = editor.tree.classes.index(1, 0)
     assert index.data(Qt.ItemDataRole.AccessibleTextRole) == "ground 2, id 1, made of sidewalk_pavement, terrain"
     assert index.data(Qt.ItemDataRole.ToolTipRole) == "ground 2, id 1\nsidewalk_pavement, terrain"
+
+
+def test_colours_of_classes_do_not_change_when_they_are_selected(editor: DraftEditor, catalog: Catalog) -> None:
+    robot(editor)
+    icon = editor.left_out.list.item(0).icon()
+    rgb = catalog.taxonomy("universal").classes[0].rgb
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        assert icon.pixmap(9, 9, mode).toImage().pixelColor(4, 4) == QColor(*rgb)

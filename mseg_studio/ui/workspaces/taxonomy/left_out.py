@@ -99,7 +99,9 @@ class _Names(QListWidget):
         for name in names:
             pixmap = QPixmap(9, 9)
             pixmap.fill(QColor(*rgb[name]))
-            self.addItem(QListWidgetItem(QIcon(pixmap), name))
+            icon = QIcon(pixmap)
+            icon.addPixmap(pixmap, QIcon.Mode.Selected)  # else the style tints it, and it is another colour
+            self.addItem(QListWidgetItem(icon, name))
 
     def mimeTypes(self) -> list[str]:
         """Universal classes."""
