@@ -22,12 +22,29 @@ NAMES = Qt.ItemDataRole.UserRole
 """Class names of a cell as a tuple; empty for a blank one."""
 BLANK = "·"
 
+# A repaint asks for thousands of roles: plain numbers compare fast, and most of what is asked for is not there.
+_TEXT, _ICON, _TIP, _FONT, _SIDE, _INK, _WORDS = (
+    int(role)
+    for role in (
+        Qt.ItemDataRole.DisplayRole,
+        Qt.ItemDataRole.DecorationRole,
+        Qt.ItemDataRole.ToolTipRole,
+        Qt.ItemDataRole.FontRole,
+        Qt.ItemDataRole.TextAlignmentRole,
+        Qt.ItemDataRole.ForegroundRole,
+        Qt.ItemDataRole.AccessibleTextRole,
+    )
+)
+_NAMES = int(NAMES)
+_OF_CELLS = frozenset({_TEXT, _TIP, _INK, _WORDS, _NAMES})
+_OF_FIRST = _OF_CELLS | {_ICON, _FONT, _SIDE}
 _SWATCH_PX = 12
 Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
 _FIXED = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
 _DRAGGED = _FIXED | Qt.ItemFlag.ItemIsDragEnabled
 _CENTRE = Qt.AlignmentFlag.AlignVCenter
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | _CENTRE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +230,10 @@ class BrowserModel(QAbstractItemModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """What is in a cell and how it looks."""
-        top, column = self._at(index), index.column()
+        role, column = int(role), index.column()
+        if role not in (_OF_FIRST if column < FIRST else _OF_CELLS):
+            return None
+        top = self._at(index)
         if top is None:
             return None
         if isinstance(top, Group):
@@ -246,47 +266,47 @@ class BrowserModel(QAbstractItemModel):
     def _of_group(self, group: Group, column: int, role: int) -> Any:
         if column != CLASS:
             return None
-        if role == Qt.ItemDataRole.DisplayRole:
+        if role == _TEXT:
             return f"{group.title}   {len(group.lines)}"
-        if role == Qt.ItemDataRole.FontRole:
+        if role == _FONT:
             return self._bold
-        if role == Qt.ItemDataRole.AccessibleTextRole:
+        if role == _WORDS:
             return f"{group.title}, {len(group.lines)} classes"
         return None
 
     def _of_class(self, line: Line, column: int, role: int) -> Any:
         info = line.row.info if line.row is not None else None
-        if role == Qt.ItemDataRole.DisplayRole:
+        if role == _TEXT:
             return line.number if column == ID else line.name
-        if role == NAMES:
+        if role == _NAMES:
             return (line.name,)
         if column == ID:
-            if role == Qt.ItemDataRole.ForegroundRole:
+            if role == _INK:
                 return self._dim
-            return int(Qt.AlignmentFlag.AlignRight | _CENTRE) if role == Qt.ItemDataRole.TextAlignmentRole else None
+            return _RIGHT if role == _SIDE else None
         if info is None:
-            return self._dim if role == Qt.ItemDataRole.ForegroundRole else None
-        if role == Qt.ItemDataRole.DecorationRole:
+            return self._dim if role == _INK else None
+        if role == _ICON:
             return self._swatch(info.name, info.rgb)
-        if role == Qt.ItemDataRole.ToolTipRole:
+        if role == _TIP:
             facts = [f"{info.name}, id {info.id}", f"parent {info.parent}" if info.parent else ""]
             facts += [f"WordNet {info.wordnet}" if info.wordnet else "", ", ".join(info.aliases)]
             return "\n".join(filter(None, facts))
-        return f"{info.name}, id {info.id}" if role == Qt.ItemDataRole.AccessibleTextRole else None
+        return f"{info.name}, id {info.id}" if role == _WORDS else None
 
     def _of_cell(self, line: Line, column: Column, role: int) -> Any:
         names = line.names(column)
-        if role == Qt.ItemDataRole.DisplayRole:
+        if role == _TEXT:
             return ", ".join(names) if names else BLANK
-        if role == NAMES:
+        if role == _NAMES:
             return names
-        if role == Qt.ItemDataRole.ForegroundRole:
+        if role == _INK:
             return self._dim if not names else self._amber if len(names) > 1 else None
-        if role == Qt.ItemDataRole.ToolTipRole:
+        if role == _TIP:
             if len(names) > 1:
                 return f"{column.name}: {len(names)} classes merge into {line.name}\n" + "\n".join(names)
             return f"{column.name}: {names[0]}" if names else None
-        if role == Qt.ItemDataRole.AccessibleTextRole:
+        if role == _WORDS:
             return f"{column.name}: {', '.join(names) or 'no class'}"
         return None
 

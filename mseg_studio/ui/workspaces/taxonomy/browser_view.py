@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
     QMenu,
+    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTreeView,
@@ -29,6 +30,7 @@ from mseg_studio.ui.workspaces.taxonomy.browser_model import CLASS, FIRST, ID, N
 
 _WIDTHS = {CLASS: 196, ID: 48}
 _COLUMN_PX = 114
+_SELECTED = QStyle.StateFlag.State_Selected
 _ROW_PX = 25
 
 
@@ -316,6 +318,8 @@ class Cells(QStyledItemDelegate):
     def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
         """The ink of a cell is its own on a selected line too."""
         super().initStyleOption(option, index)
+        if not option.state & _SELECTED:
+            return
         palette = option.palette
         palette.setBrush(QPalette.ColorRole.HighlightedText, palette.brush(QPalette.ColorRole.Text))
         option.palette = palette
