@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from mseg_studio.taxonomy.catalog import Catalog, OutputChoice
+from mseg_studio.taxonomy.catalog import Catalog
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.ui.bridges import InferenceBridge, MediaBridge
 from mseg_studio.ui.workspaces.segment.estimate import Learn, Predict, learn_nothing
@@ -29,16 +28,6 @@ class ModelChoice:
     def is_demo(self) -> bool:
         """Whether the window must say that it knows only part of its taxonomy."""
         return 0 < len(self.trained_classes) < self.num_classes
-
-
-class TaxonomyList(Protocol):
-    """What a part that only shows results asks of taxonomy/catalog.py."""
-
-    def taxonomy(self, name: str) -> Taxonomy:
-        """The taxonomy of this name; raises TaxonomyError."""
-
-    def outputs(self, source: str) -> Sequence[OutputChoice]:
-        """Output taxonomies of a model in `source`, itself first."""
 
 
 @dataclass(frozen=True, slots=True)
