@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 def write_whole(path: Path, data: bytes) -> None:
     """`write_atomic` against a killed process only: nothing waits for the disk, so a power cut may lose the content.
 
-    For many files that somebody checks before they count, as waiting takes several times longer than writing them.
+    For many files that only count once `flush` has returned: to wait for each takes several times longer than writing.
     Raises OSError.
     """
     temporary = path.with_name(f"{_PART}-{secrets.token_hex(6)}{path.suffix}")
@@ -52,6 +52,15 @@ def write_whole(path: Path, data: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def flush(paths: Iterable[Path]) -> None:
+    """Wait until these files, just written, are on the disk. Raises OSError."""
+    if hasattr(os, "sync"):
+        os.sync()  # one wait for all of them
+        return
+    for path in paths:
+        _fsync(path)
 
 
 def write_json_atomic(path: Path, value: Any) -> None:

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mseg_studio.datasets.keys import check_keys, mapping_of, number_of, text_of, texts_of
 from mseg_studio.datasets.label_format import LabelFormat, parse_label_format
@@ -20,8 +19,6 @@ from mseg_studio.datasets.pairing import Pair, Split
 from mseg_studio.datasets.ready import find_description, is_ready, ready_path
 from mseg_studio.datasets.split_keys import SplitParser
 from mseg_studio.errors import ConfigError, DatasetError, TaxonomyError, nearest
-from mseg_studio.labels.label_map import LabelMap, as_ids
-from mseg_studio.media.image import read_image, read_label_ids
 from mseg_studio.plain_yaml import read_yaml
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog, default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
@@ -67,18 +64,6 @@ class DatasetDescription:
     """Where people get it."""
     licence: str = ""
     """On what terms."""
-    _ids: npt.NDArray[np.int32] = field(init=False, repr=False)
-    _colours: npt.NDArray[np.int64] = field(init=False, repr=False)
-    _colour_ids: npt.NDArray[np.int32] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        table = np.full(65536, -1, np.int32)
-        for number, name in self.id_map.items():
-            table[number] = self._id_of(name)
-        object.__setattr__(self, "_ids", table)
-        codes = sorted((_code(rgb), self._id_of(name)) for rgb, name in self.colour_map.items())
-        object.__setattr__(self, "_colours", np.array([code for code, _ in codes], np.int64))
-        object.__setattr__(self, "_colour_ids", np.array([class_id for _, class_id in codes], np.int32))
 
     def pairs(self, split: str, *, missing: list[DatasetError] | None = None) -> tuple[Pair, ...]:
         """Image and label files of a split, sorted by image or as listed.
@@ -108,26 +93,6 @@ class DatasetDescription:
                 f"with `based_on: {self.name}` and `root: DIR`"
             )
 
-    def label_ids(self, pair: Pair) -> LabelMap:
-        """The label file of a pair in the dataset's taxonomy.
-
-        Raises DatasetError naming the file and the id (colour, name) that the description does not declare, and
-        ImageReadError when the file cannot be read.
-        """
-        if self.formatted is not None:
-            return self.formatted.reading(pair).labels
-        if self.colour_map:
-            return self._from_colours(pair.label)
-        stored = read_label_ids(pair.label)
-        ids = self._ids[stored]
-        if ids.min() < 0:
-            unknown, counts = np.unique(stored[ids < 0], return_counts=True)
-            more = "" if len(unknown) == 1 else f", and {len(unknown) - 1} more undeclared ids"
-            raise DatasetError(
-                f"id {unknown[0]} ({counts[0]} pixels) is not declared in {self.path.name}{more}", path=pair.label
-            )
-        return LabelMap(as_ids(ids, self.taxonomy), self.taxonomy, "hard")
-
     def universal_projection(self, universal: Taxonomy, catalog: Catalog | None = None) -> Projection:
         """Hard links from the dataset's classes to the universal ones: the file's `to_universal`, else the catalog's.
 
@@ -139,20 +104,6 @@ class DatasetDescription:
         for name, target in self.to_universal.items():
             weights[universal.id_of(target), self.taxonomy.id_of(name)] = 1
         return Projection(self.taxonomy, universal, weights)
-
-    def _from_colours(self, path: Path) -> LabelMap:
-        pixels = read_image(path).pixels_HW3.astype(np.int64)
-        codes = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
-        at = np.searchsorted(self._colours, codes).clip(max=len(self._colours) - 1)
-        strange = self._colours[at] != codes
-        if strange.any():
-            first = int(codes[strange][0])
-            rgb = [first >> 16, first >> 8 & 255, first & 255]
-            raise DatasetError(f"colour {rgb} is not declared in {self.path.name}", path=path)
-        return LabelMap(as_ids(self._colour_ids[at], self.taxonomy), self.taxonomy, "hard")
-
-    def _id_of(self, name: str) -> int:
-        return self.taxonomy.ignore_id if name == IGNORE else self.taxonomy.id_of(name)
 
 
 def load_dataset(
@@ -275,7 +226,3 @@ def _class(name: Any, taxonomy: Taxonomy, where: str, *, or_ignore: bool = False
     except TaxonomyError as error:
         raise ConfigError(f"{where}: {error.reason}") from error
     return text
-
-
-def _code(rgb: tuple[int, int, int]) -> int:
-    return rgb[0] << 16 | rgb[1] << 8 | rgb[2]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mseg_studio.datasets.description import DatasetDescription
 from mseg_studio.datasets.doctor_findings import Finding, Severity
 from mseg_studio.datasets.doctor_numbers import NumberRules
-from mseg_studio.datasets.mapping import pixels_by_number
+from mseg_studio.datasets.mapping import own_mapping, pixels_by_number
 from mseg_studio.datasets.pairing import Pair
 from mseg_studio.errors import DatasetError, ImageReadError
 from mseg_studio.media.image import decode_image, decode_label_ids, read_image
@@ -50,6 +50,7 @@ class PairDoctor:
     def __init__(self, description: DatasetDescription) -> None:
         self._description = description
         self._rules = NumberRules.of(description)
+        self._labels = own_mapping(description)
         taxonomy = description.taxonomy
         table = np.full(65536, taxonomy.ignore_id, np.int32)
         for number, name in description.id_map.items():
@@ -131,7 +132,7 @@ class PairDoctor:
         """Labels in colour or another format: what the description's own reader says of them."""
         path = facts.pair.label
         try:
-            ids = self._description.label_ids(facts.pair).ids_HW
+            ids = self._labels.labels(facts.pair).ids_HW
         except ImageReadError as error:
             self._find(facts, "unreadable-label", path, _reason(path, error))
         except DatasetError as error:

@@ -144,6 +144,12 @@ class LabelMapping:
         raise DatasetError(f"{what} ({count}) is not declared in {self.description.path.name}{rest}", path=pair.label)
 
 
+def own_mapping(description: DatasetDescription) -> LabelMapping:
+    """Labels of a dataset in its own taxonomy."""
+    own = description.taxonomy
+    return LabelMapping(description, own, {name: name for name in own.names})
+
+
 def label_mapping(
     description: DatasetDescription, target: str, catalog: Catalog | None = None, *, unknown: Unknown = "stop"
 ) -> LabelMapping:

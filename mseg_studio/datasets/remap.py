@@ -22,7 +22,7 @@ from mseg_studio.labels.export_errors import export_errors
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.media.image import encode_ids_png
 from mseg_studio.progress import CancelToken, Progress, ProgressClock
-from mseg_studio.storage import is_leftover, write_whole
+from mseg_studio.storage import flush, is_leftover, write_whole
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.palette import palette_rgb
 
@@ -130,6 +130,9 @@ def write_labels(
         found = {name: [task for task in tasks if name in task.splits] for name in chosen}
         found |= _others(tree, writer, state, [name for name in description.splits if name not in chosen])
         ordered = {name: found[name] for name in description.splits if name in found}
+        if counts["done"]:
+            with export_errors(output):
+                flush(task.output for tasks_of in ordered.values() for task in tasks_of)
         path = tree.write_description(writer.target, ordered, writer.note)
     return Remapped(counts["done"], counts["skipped"], path)
 

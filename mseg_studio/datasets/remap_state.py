@@ -1,8 +1,8 @@
 """Which label files of an output folder are done: one line a file, so that a stopped run goes on where it was.
 
 A line is written after its file is in place; after SIGKILL at worst the files under way are made once more. A file
-counts as done when its source, its mapping and the file itself are as they were then. Label files are not flushed to
-the disk one by one; a checksum tells those that a power cut took.
+counts as done when its source, its mapping and the file itself are as they were then. Label files are flushed to the
+disk together, before the description that leads to them; a checksum tells those that a power cut took before that.
 """
 
 from __future__ import annotations

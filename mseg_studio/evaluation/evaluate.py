@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mseg_studio.datasets.description import DatasetDescription
+from mseg_studio.datasets.mapping import LabelMapping, own_mapping
 from mseg_studio.datasets.pairing import Pair
 from mseg_studio.errors import DatasetError, ImageReadError, MSegStudioError
 from mseg_studio.evaluation.confusion import ConfusionMatrix
@@ -47,7 +48,7 @@ def evaluate(
     missing: list[DatasetError] | None = [] if skip_broken else None
     pairs = dataset.pairs(split, missing=missing)
     skipped: list[MSegStudioError] = list(missing or ())
-    clock = ProgressClock(len(pairs), "images")
+    clock, labels = ProgressClock(len(pairs), "images"), own_mapping(dataset)
     total = ConfusionMatrix.empty(protocol.taxonomy)
     images = 0
     yield clock.at(0)
@@ -55,7 +56,7 @@ def evaluate(
         if cancel is not None:
             cancel.raise_if_cancelled()
         try:
-            frame, truth = _read(dataset, pair, protocol)
+            frame, truth = _read(labels, pair, protocol)
         except (ImageReadError, DatasetError) as error:
             if not skip_broken:
                 raise
@@ -93,9 +94,9 @@ def merge(parts: Sequence[Evaluation]) -> Evaluation:
     return Evaluation(matrix, sum(p.images for p in parts), tuple(error for p in parts for error in p.skipped))
 
 
-def _read(dataset: DatasetDescription, pair: Pair, protocol: Protocol) -> tuple[Frame, LabelMap]:
+def _read(labels: LabelMapping, pair: Pair, protocol: Protocol) -> tuple[Frame, LabelMap]:
     frame = read_image(pair.image)
-    truth = protocol.truth_of(dataset.label_ids(pair))
+    truth = protocol.truth_of(labels.labels(pair))
     height, width = truth.ids_HW.shape
     # Another size is fine as long as it is the same picture: sides may differ from the common scale by rounding.
     fitting = height * frame.width / frame.height

@@ -11,6 +11,7 @@ import pytest
 
 from mseg_studio.cli.main import main
 from mseg_studio.datasets.description import load_dataset
+from mseg_studio.datasets.mapping import own_mapping
 from mseg_studio.media.image import read_label_ids, write_rgb_png
 from mseg_studio.progress import CancelToken
 from tests.labels.importers.writers import corners, runs_of, write_json
@@ -121,7 +122,7 @@ def test_ends_of_names(tmp_path: Path) -> None:
     words = ("--format", "cityscapes", "--taxonomy", "cityscapes-19", "--images", tmp_path, "--output", output)
     assert run(*words, *suffixes, tmp_path) == 0
     dataset = load_dataset(output / "dataset.yaml")
-    assert dataset.label_ids(dataset.pairs("all")[0]).ids_HW.max() == 0
+    assert own_mapping(dataset).labels(dataset.pairs("all")[0]).ids_HW.max() == 0
 
 
 def test_the_list_of_formats(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mseg_studio.datasets.description import DatasetDescription, load_dataset
+from mseg_studio.datasets.mapping import own_mapping
 from mseg_studio.datasets.pairing import Pair
 from mseg_studio.errors import ConfigError, DatasetError, ImageReadError
 from mseg_studio.media.image import read_label_ids, write_ids_png, write_rgb_png
@@ -38,7 +39,7 @@ def test_pairs_of_a_list(tmp_path: Path) -> None:
 def test_labels_come_in_the_taxonomy(tmp_path: Path) -> None:
     dataset = load(write_dataset(tmp_path))
     pair = dataset.pairs("val")[0]
-    stored, labels = read_label_ids(pair.label), dataset.label_ids(pair)
+    stored, labels = read_label_ids(pair.label), own_mapping(dataset).labels(pair)
     for number, class_id in ((0, 2), (1, 0), (7, 1), (9, 255)):
         assert (labels.ids_HW[stored == number] == class_id).all()
     assert labels.taxonomy.name == "street"
@@ -50,7 +51,7 @@ def test_without_id_map_the_taxonomys_own_ids_count(tmp_path: Path) -> None:
     path.write_text("\n".join(line for line in DESCRIPTION.splitlines() if "id_map" not in line) + "\nignore_id: 99\n")
     dataset = load(path)
     write_ids_png(tmp_path / "a.png", np.array([[0, 1, 2, 255, 99]], np.uint8), None)
-    assert dataset.label_ids(Pair(tmp_path, tmp_path / "a.png")).ids_HW.tolist() == [[0, 1, 2, 255, 255]]
+    assert own_mapping(dataset).labels(Pair(tmp_path, tmp_path / "a.png")).ids_HW.tolist() == [[0, 1, 2, 255, 255]]
 
 
 @pytest.mark.parametrize("bad", [2, 254, 255])
@@ -59,7 +60,7 @@ def test_an_undeclared_id_names_file_and_id(tmp_path: Path, bad: int) -> None:
     pair = dataset.pairs("val")[0]
     write_ids_png(pair.label, np.array([[0, bad, bad]], np.uint8), None)
     with pytest.raises(DatasetError, match=rf"0_ids\.png: id {bad} \(2 pixels\) is not declared in tiny\.yaml$"):
-        dataset.label_ids(pair)
+        own_mapping(dataset).labels(pair)
 
 
 def test_sixteen_bit_ids(tmp_path: Path) -> None:
@@ -68,10 +69,10 @@ def test_sixteen_bit_ids(tmp_path: Path) -> None:
     dataset = load(path)
     pair = dataset.pairs("val")[0]
     write_ids_png(pair.label, np.array([[0, 1000]], np.uint16), None)
-    assert dataset.label_ids(pair).ids_HW.tolist() == [[2, 1]]
+    assert own_mapping(dataset).labels(pair).ids_HW.tolist() == [[2, 1]]
     write_ids_png(pair.label, np.array([[0, 1001]], np.uint16), None)
     with pytest.raises(DatasetError, match="id 1001"):
-        dataset.label_ids(pair)
+        own_mapping(dataset).labels(pair)
 
 
 def test_colours_as_labels(tmp_path: Path) -> None:
@@ -80,10 +81,10 @@ def test_colours_as_labels(tmp_path: Path) -> None:
     dataset = load(path)
     pair = dataset.pairs("val")[0]
     write_rgb_png(pair.label, np.array([[[10, 20, 30], [0, 0, 0], [255, 255, 255]]], np.uint8))
-    assert dataset.label_ids(pair).ids_HW.tolist() == [[1, 255, 2]]
+    assert own_mapping(dataset).labels(pair).ids_HW.tolist() == [[1, 255, 2]]
     write_rgb_png(pair.label, np.array([[[10, 20, 31]]], np.uint8))
-    with pytest.raises(DatasetError, match=r"0_ids\.png: colour \[10, 20, 31\] is not declared"):
-        dataset.label_ids(pair)
+    with pytest.raises(DatasetError, match=r"0_ids\.png: colour \[10, 20, 31\] \(1 pixel\) is not declared"):
+        own_mapping(dataset).labels(pair)
 
 
 def test_a_colour_picture_where_ids_are_expected_is_refused(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_colour_picture_where_ids_are_expected_is_refused(tmp_path: Path) -> N
     pair = dataset.pairs("val")[0]
     write_rgb_png(pair.label, np.zeros((2, 2, 3), np.uint8))
     with pytest.raises(ImageReadError, match=r"0_ids\.png"):
-        dataset.label_ids(pair)
+        own_mapping(dataset).labels(pair)
 
 
 def test_the_way_to_universal(tmp_path: Path) -> None:
@@ -251,7 +252,7 @@ def test_camvid_is_described_as_it_lies(shared: Path) -> None:
     }
     assert all(pair.image.name.startswith("0001TP") for pair in dataset.pairs("held-out-0001TP"))
     pair = dataset.pairs("val")[0]
-    stored, labels = read_label_ids(pair.label), dataset.label_ids(pair)
+    stored, labels = read_label_ids(pair.label), own_mapping(dataset).labels(pair)
     assert dataset.taxonomy.name == "camvid-11"
     assert (labels.ids_HW[stored == 0] == dataset.taxonomy.id_of("Sky")).all()
     assert (labels.ids_HW[stored == 11] == 255).all()

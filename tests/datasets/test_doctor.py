@@ -193,7 +193,7 @@ COLOURS = "{[0, 0, 0]: ignore, [9, 9, 200]: Sky, [200, 0, 9]: Road}"
     ("pixels", "words"),
     [
         ([[0, 0, 0], [9, 9, 200], [200, 0, 9]], None),
-        ([[0, 0, 0], [9, 9, 201], [200, 0, 9]], r"colour [9, 9, 201] is not declared in d.yaml"),
+        ([[0, 0, 0], [9, 9, 201], [200, 0, 9]], r"colour [9, 9, 201] (1 pixel) is not declared in d.yaml"),
         ([[1, 1, 1], [2, 2, 2]], "the picture is grey: ids?"),
         ([[n, 3, 7] for n in range(60)], "61 colours, expected 3: resized or compressed?"),
     ],

@@ -11,7 +11,7 @@ import pytest
 
 from mseg_studio.datasets.description import DatasetDescription, load_dataset
 from mseg_studio.datasets.doctor import check
-from mseg_studio.datasets.mapping import label_mapping
+from mseg_studio.datasets.mapping import label_mapping, own_mapping
 from mseg_studio.errors import ConfigError, DatasetError
 from mseg_studio.labels import import_json
 from mseg_studio.media.image import write_ids_png, write_rgb_png
@@ -47,7 +47,7 @@ def make_labelme(folder: Path, label: str = "auto") -> Path:
 
 def test_labelme_in_a_description(tmp_path: Path) -> None:
     dataset = load(make_labelme(tmp_path))
-    labels = dataset.label_ids(dataset.pairs("val")[0])
+    labels = own_mapping(dataset).labels(dataset.pairs("val")[0])
     assert labels.ids_HW[0].tolist() == [1, 1, 1, 2, 2, 255]
     mapping = label_mapping(dataset, "universal", fake_catalog())
     assert mapping.labels(dataset.pairs("val")[0]).ids_HW[0].tolist() == [2, 2, 2, 0, 0, 255]
@@ -58,7 +58,7 @@ def test_a_name_that_is_not_declared_stops_or_is_ignored(tmp_path: Path) -> None
     dataset = load(make_labelme(tmp_path, label="vehicle"))
     pair = dataset.pairs("val")[0]
     with pytest.raises(DatasetError, match=r"a\.json: class 'vehicle' \(12 pixels\) is not declared for street"):
-        dataset.label_ids(pair)
+        own_mapping(dataset).labels(pair)
     with pytest.raises(DatasetError, match="class 'vehicle'"):
         label_mapping(dataset, "street", fake_catalog()).labels(pair)
     ignoring = label_mapping(dataset, "street", fake_catalog(), unknown="ignore")
@@ -89,7 +89,7 @@ def test_every_split_has_its_own_annotations(tmp_path: Path) -> None:
     for number, split in enumerate(("train", "val"), start=1):
         (pair,) = dataset.pairs(split)
         assert pair.annotations == tmp_path / f"{split}.json"
-        assert int((dataset.label_ids(pair).ids_HW == 1).sum()) == 4 * number
+        assert int((own_mapping(dataset).labels(pair).ids_HW == 1).sum()) == 4 * number
     assert not [finding for finding in check(dataset).findings if finding.severity == "error"]
 
 
@@ -105,7 +105,7 @@ def test_an_annotation_file_is_read_once(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(import_json, "read_regular", counted)
     pairs = [*dataset.pairs("train"), *dataset.pairs("val")] * 8
     with ThreadPoolExecutor(4) as pool:
-        assert len(list(pool.map(dataset.label_ids, pairs))) == 16
+        assert len(list(pool.map(own_mapping(dataset).labels, pairs))) == 16
     assert sorted(reads) == [tmp_path / "train.json", tmp_path / "val.json"]
 
 
@@ -113,7 +113,7 @@ def test_an_id_map_speaks_of_the_numbers_in_the_format(tmp_path: Path) -> None:
     path = make_instances(tmp_path, ("val",))
     path.write_text(path.read_text() + "id_map: {5: sky}\n")
     dataset = load(path)
-    assert int((dataset.label_ids(dataset.pairs("val")[0]).ids_HW == 2).sum()) == 4
+    assert int((own_mapping(dataset).labels(dataset.pairs("val")[0]).ids_HW == 2).sum()) == 4
 
 
 def test_other_annotations_make_another_mapping(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_cityscapes_names_tell_the_kind_of_ids(tmp_path: Path) -> None:
         tmp_path, "label_format: cityscapes\nsplits: {v: {image: '*_leftImg8bit.png', label: '*_labelIds.png'}}\n"
     )
     dataset = load(path)
-    assert dataset.label_ids(dataset.pairs("v")[0]).ids_HW.tolist() == [[0, 1, 2]]
+    assert own_mapping(dataset).labels(dataset.pairs("v")[0]).ids_HW.tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from mseg_studio.datasets.description import load_dataset
 from mseg_studio.datasets.doctor import check
+from mseg_studio.datasets.mapping import own_mapping
 from mseg_studio.datasets.ready import find_description, is_shipped, ready_names, ready_path
 from mseg_studio.errors import ConfigError
 from mseg_studio.media.image import write_ids_png, write_rgb_png
@@ -158,7 +159,7 @@ def test_the_documented_layout_is_found_whole(tmp_path: Path, name: str) -> None
         found = dataset.pairs(split)
         assert [(str(p.image.relative_to(tmp_path)), str(p.label.relative_to(tmp_path))) for p in found] == expected
         stored = list(numbers)
-        ids = dataset.label_ids(found[0]).ids_HW[0, ::2].tolist()
+        ids = own_mapping(dataset).labels(found[0]).ids_HW[0, ::2].tolist()
         ignored = dataset.taxonomy.ignore_id
         assert ids == [ignored if numbers[n] == "ignore" else dataset.taxonomy.id_of(numbers[n]) for n in stored]
     assert check(dataset).findings == ()
@@ -174,7 +175,7 @@ def test_official_camvid_is_read_by_its_colours(tmp_path: Path) -> None:
     (pair,) = dataset.pairs("all")
     taxonomy = dataset.taxonomy
     expected = [taxonomy.id_of("Sky"), taxonomy.id_of("Building"), 255, taxonomy.id_of("Bicyclist")]
-    assert dataset.label_ids(pair).ids_HW[0].tolist() == expected
+    assert own_mapping(dataset).labels(pair).ids_HW[0].tolist() == expected
     assert check(dataset).findings == ()
 
 
@@ -196,7 +197,7 @@ def test_coco_panoptic_is_read_by_its_segments(tmp_path: Path) -> None:
         (pair,) = dataset.pairs(split)
         taxonomy = dataset.taxonomy
         expected = [255, taxonomy.id_of("person"), taxonomy.id_of("sky-other-merged")]
-        assert dataset.label_ids(pair).ids_HW[0].tolist() == expected
+        assert own_mapping(dataset).labels(pair).ids_HW[0].tolist() == expected
     report = check(dataset)
     assert report.findings == ()
     assert {count.name: count.pixels for count in report.classes if count.pixels} == {

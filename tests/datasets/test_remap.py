@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from mseg_studio.datasets.description import load_dataset
-from mseg_studio.datasets.mapping import label_mapping
+from mseg_studio.datasets.mapping import label_mapping, own_mapping
 from mseg_studio.datasets.remap import RemapOptions, Remapped, remap
 from mseg_studio.datasets.remap_state import STATE_FILE
 from mseg_studio.errors import ConfigError, DatasetError, ExportError, ImageReadError
@@ -71,7 +71,7 @@ def test_the_result_is_a_dataset_of_the_same_tree(tmp_path: Path) -> None:
         old, new = source.pairs(split), found.pairs(split)
         assert [pair.image.resolve() for pair in old] == [pair.image.resolve() for pair in new]
         for before, after in zip(old, new, strict=True):
-            assert np.array_equal(found.label_ids(after).ids_HW, mapping.labels(before).ids_HW)
+            assert np.array_equal(own_mapping(found).labels(after).ids_HW, mapping.labels(before).ids_HW)
 
 
 def test_images_are_found_from_far_away_and_from_near(tmp_path: Path) -> None:
@@ -290,5 +290,5 @@ def test_camvid_comes_back_as_it_was(shared: Path, tmp_path: Path) -> None:
     pairs = load_dataset(back.description).pairs("val")
     assert len(pairs) == 101
     for before, after in zip(camvid.pairs("val"), pairs, strict=True):
-        assert np.array_equal(camvid.label_ids(before).ids_HW, read_label_ids(after.label))
+        assert np.array_equal(own_mapping(camvid).labels(before).ids_HW, read_label_ids(after.label))
         assert own.ignore_id == 255

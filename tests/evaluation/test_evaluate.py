@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mseg_studio.datasets.description import DatasetDescription, load_dataset
+from mseg_studio.datasets.mapping import own_mapping
 from mseg_studio.errors import ConfigError, DatasetError, ImageReadError, TaxonomyError
 from mseg_studio.evaluation.evaluate import Evaluation, Predict, evaluate, merge
 from mseg_studio.evaluation.metrics import metrics
@@ -133,7 +134,7 @@ def test_universal_leaves_out_what_the_dataset_lacks(tmp_path: Path) -> None:
     dataset, _ = open_tiny(tmp_path)
     protocol = choose_protocol(dataset, UNIVERSAL, taxonomy="universal", catalog=fake_catalog())
     assert protocol.classes == ("sky", "car", "road")
-    truth = protocol.truth_of(dataset.label_ids(dataset.pairs("val")[0]))
+    truth = protocol.truth_of(own_mapping(dataset).labels(dataset.pairs("val")[0]))
     assert truth.taxonomy == UNIVERSAL
     assert set(np.unique(truth.ids_HW)) <= {0, 2, 3, 255}
 
