@@ -59,7 +59,7 @@ class SearchField(QLineEdit):
         self.setAccessibleName("Search names, ids, aliases, WordNet ids and class names of the taxonomies")
         self.setClearButtonEnabled(True)
         self.setMaximumWidth(330)
-        self.setMinimumWidth(150)
+        self.setMinimumWidth(110)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """The keys that lead out of the field."""
