@@ -19,13 +19,14 @@ class ElidedLabel(QLabel):
     ) -> None:
         super().__init__(parent)
         self._full, self._mode = "", mode
+        self._shorter: tuple[str, ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setText(text)
 
-    def setText(self, text: str) -> None:
-        """Show `text`."""
-        self._full = text
+    def setText(self, text: str, *shorter: str) -> None:
+        """Show `text`, or the first of `shorter` that there is room for."""
+        self._full, self._shorter = text, shorter
         self.setAccessibleName(text)
         self._cut()
         self.updateGeometry()
@@ -48,7 +49,10 @@ class ElidedLabel(QLabel):
         self._cut()
 
     def _cut(self) -> None:
-        shown = QFontMetrics(self.font()).elidedText(self._full, self._mode, max(0, self.width()))
+        metrics, width = QFontMetrics(self.font()), max(0, self.width())
+        texts = (self._full, *self._shorter)
+        fitting = next((text for text in texts if metrics.horizontalAdvance(text) <= width), texts[-1])
+        shown = metrics.elidedText(fitting, self._mode, width)
         super().setText(shown)
         self.setToolTip(self._full if shown != self._full else "")
 

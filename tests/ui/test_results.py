@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QLabel
+from pytestqt.qtbot import QtBot
 
 from mseg_studio.inference.events import LabelsReady
 from mseg_studio.inference.recipe import preset
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.labels.readout import Readout
 from mseg_studio.ui.bridges import Prediction
+from mseg_studio.ui.widgets import ElidedLabel
 from mseg_studio.ui.workspaces.segment.batch import BatchRun
 from mseg_studio.ui.workspaces.segment.choice import Choice
 from mseg_studio.ui.workspaces.segment.estimate import Estimate, Estimator, counted, short_duration
@@ -98,8 +101,25 @@ def test_the_first_run_of_a_recipe_and_of_a_process_is_told_apart() -> None:
 
 
 def test_an_estimate_in_words_says_what_is_known() -> None:
-    assert Estimate(2, 4, 0.06).words() == "2 crops · 4 passes · ~0.1 s"
-    assert Estimate(22, 44, 83.0, 1_240_000_000).words() == "22 crops · 44 passes · ~1:23 min · 1.2 GB"
+    assert Estimate(2, 4, 0.06).texts()[0] == "2 crops · 4 passes · ~0.1 s"
+    assert Estimate(22, 44, 83.0, 1_240_000_000).texts() == (
+        "22 crops · 44 passes · ~1:23 min · 1.2 GB",
+        "22 crops · 44 passes · ~1:23 min",
+        "44 passes · ~1:23 min",
+        "~1:23 min",
+    )
+
+
+def test_a_label_shows_the_longest_text_there_is_room_for(qtbot: QtBot) -> None:
+    label = ElidedLabel()
+    qtbot.addWidget(label)
+    label.setText("2 crops · 4 passes · ~0.1 s", "4 passes · ~0.1 s", "~0.1 s")
+    for text in ("2 crops · 4 passes · ~0.1 s", "4 passes · ~0.1 s", "~0.1 s"):
+        label.resize(label.fontMetrics().horizontalAdvance(text) + 1, 20)
+        assert (QLabel.text(label), label.text()) == (text, "2 crops · 4 passes · ~0.1 s")
+    assert label.toolTip() == label.text()
+    label.resize(20, 20)
+    assert QLabel.text(label).endswith("…")
 
 
 def test_memory_that_will_not_do_is_told() -> None:

@@ -136,7 +136,8 @@ class ControlsBar(QWidget):
 
     def show_cost(self, estimate: Estimate | None) -> None:
         """Say what a run will cost."""
-        self.cost.setText(estimate.words() if estimate else "")
+        # Where there is little room the seconds stay longest: they are what one waits for.
+        self.cost.setText(*(estimate.texts() if estimate else ("",)))
 
     def show_engine(self, engine: EngineReady | None, *, stopped: bool = False) -> None:
         """Say what the model runs on."""

@@ -22,10 +22,16 @@ class Estimate:
     free_bytes: int | None = None
     """Memory there is for it; None when it is not known."""
 
-    def words(self) -> str:
-        """`2 crops · 4 passes · ~0.1 s · 0.6 GB`."""
-        parts = [counted(self.crops, "crop"), counted(self.passes, "pass"), f"~{short_duration(self.seconds)}"]
-        return " · ".join(parts + ([_gigabytes(self.memory_bytes)] if self.memory_bytes else []))
+    def texts(self) -> tuple[str, ...]:
+        """`2 crops · 4 passes · ~0.1 s · 0.6 GB`, and what is left of it where there is less and less room."""
+        crops, passes, seconds = (
+            counted(self.crops, "crop"),
+            counted(self.passes, "pass"),
+            f"~{short_duration(self.seconds)}",
+        )
+        memory = [_gigabytes(self.memory_bytes)] if self.memory_bytes else []
+        parts = ([crops, passes, seconds, *memory], [crops, passes, seconds], [passes, seconds], [seconds])
+        return tuple(" · ".join(part) for part in parts)
 
     @property
     def warning(self) -> str:
