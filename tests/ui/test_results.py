@@ -113,6 +113,7 @@ def test_an_estimate_in_words_says_what_is_known() -> None:
 def test_a_label_shows_the_longest_text_there_is_room_for(qtbot: QtBot) -> None:
     label = ElidedLabel()
     qtbot.addWidget(label)
+    label.show()
     label.setText("2 crops · 4 passes · ~0.1 s", "4 passes · ~0.1 s", "~0.1 s")
     for text in ("2 crops · 4 passes · ~0.1 s", "4 passes · ~0.1 s", "~0.1 s"):
         label.resize(label.fontMetrics().horizontalAdvance(text) + 1, 20)
