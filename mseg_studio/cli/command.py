@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from mseg_studio.errors import MSegStudioError
 
@@ -14,6 +15,12 @@ OK, FAILED, USAGE, CANCELLED = 0, 1, 2, 130
 
 class UsageError(MSegStudioError):
     """The command line asks for something that is not there: unknown names, missing inputs. Exit code 2."""
+
+
+def require_file(path: Path) -> None:
+    """Raise UsageError unless `path` is a file; a folder or a pipe is none."""
+    if not path.is_file():
+        raise UsageError("expected a file" if path.exists() else "no such file", path=path)
 
 
 @dataclass(frozen=True, slots=True)

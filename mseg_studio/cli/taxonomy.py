@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from mseg_studio.cli import taxonomy_import, taxonomy_lint, taxonomy_map, taxonomy_subset
-from mseg_studio.cli.command import FAILED, OK, Command, UsageError
-from mseg_studio.cli.terminal import ProgressLine, print_json
+from mseg_studio.cli.command import FAILED, OK, Command, UsageError, require_file
+from mseg_studio.cli.terminal import ProgressLine, count_classes, print_json
 from mseg_studio.errors import TaxonomyError, printable
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog, UnknownTaxonomyError, default_catalog
+from mseg_studio.taxonomy.draft import TaxonomyExistsError
+from mseg_studio.taxonomy.link_table import link_tables
 from mseg_studio.taxonomy.model import ClassInfo
 from mseg_studio.taxonomy.table import TaxonomyTable, read_table
 
+_SUFFIX = ".yaml"
 _PARTS = (taxonomy_map, taxonomy_lint, taxonomy_subset, taxonomy_import)
 """Each adds its actions; an action sets `act`, which takes the arguments and a catalog and gives the exit code."""
 
@@ -45,6 +48,8 @@ def _run(arguments: argparse.Namespace) -> int:
         code: int = arguments.act(arguments, default_catalog())
     except UnknownTaxonomyError as error:
         raise UsageError(error.reason) from error
+    except TaxonomyExistsError as error:
+        raise TaxonomyError("is there already; choose another name, or add --replace", path=error.path) from error
     return code
 
 
@@ -92,13 +97,19 @@ def _show(arguments: argparse.Namespace, catalog: Catalog) -> int:
 
 
 def _table(name: str, catalog: Catalog) -> TaxonomyTable:
-    """By name, or by the path of a file that need not be installed."""
+    """By name, or by the path of a YAML file that need not be installed; any other file is no taxonomy."""
     path = Path(name)
-    return read_table(path) if name not in catalog.names() and path.is_file() else catalog.table(name)
+    if name not in catalog.names():
+        if path.suffix.lower() == _SUFFIX:
+            require_file(path)
+            return read_table(path)
+        if name in {table.name for table in link_tables()}:
+            raise UsageError(f"'{name}' has links and no published ids; `taxonomy map` shows its links")
+    return catalog.table(name)
 
 
 def _line(table: TaxonomyTable, catalog: Catalog) -> str:
-    parts = [f"{len(table.taxonomy)} classes"]
+    parts = [count_classes(len(table.taxonomy))]
     if table.from_universal is not None:
         parts.append(f"output of universal models ({table.links})")
     targets = [*([UNIVERSAL] if table.to_universal is not None else []), *table.to]

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mseg_studio.cli.command import FAILED, OK, UsageError
+from mseg_studio.cli.command import FAILED, OK, require_file
 from mseg_studio.cli.taxonomy_lint import as_json
-from mseg_studio.cli.terminal import ProgressLine, print_json
+from mseg_studio.cli.terminal import ProgressLine, count_classes, print_json
 from mseg_studio.errors import printable
 from mseg_studio.taxonomy.catalog import Catalog
 from mseg_studio.taxonomy.lint import lint
@@ -42,8 +42,7 @@ def add_action(actions: _Actions) -> None:
 
 
 def _import(arguments: argparse.Namespace, catalog: Catalog) -> int:
-    if not arguments.file.is_file():
-        raise UsageError(f"{printable(str(arguments.file))}: no such file")
+    require_file(arguments.file)
     line = ProgressLine()
     try:
         paths = import_table(
@@ -67,7 +66,7 @@ def _import(arguments: argparse.Namespace, catalog: Catalog) -> int:
             facts = {"name": path.stem, "file": str(path), "num_classes": len(table.taxonomy), "links": table.links}
             print_json(facts)
         else:
-            print(f"{printable(str(path))}: {len(table.taxonomy)} classes ({table.links})")
+            print(f"{printable(str(path))}: {count_classes(len(table.taxonomy))} ({table.links})")
     if arguments.json:
         print_json({"summary": {"done": len(paths), "skipped": 0, "failed": 0}})
     return OK

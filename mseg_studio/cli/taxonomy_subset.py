@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mseg_studio.cli.command import OK, UsageError
-from mseg_studio.cli.terminal import print_json
+from mseg_studio.cli.terminal import count_classes, print_json
 from mseg_studio.errors import TaxonomyError, printable
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
 from mseg_studio.taxonomy.draft import Draft, save_draft, subset
@@ -54,7 +54,7 @@ def _subset(arguments: argparse.Namespace, catalog: Catalog) -> int:
     if arguments.json:
         print_json(_as_json(draft, path, left_out))
         return OK
-    print(f"{printable(str(path))}: {len(draft.classes)} classes ({draft.links})")
+    print(f"{printable(str(path))}: {count_classes(len(draft.classes))} ({draft.links})")
     for index, item in enumerate(draft.classes):
         sources = "" if item.members == (item.name,) else f"  <- {_shown(item.members)}"
         print(f"{index:5}  {printable(item.name)}{sources}")

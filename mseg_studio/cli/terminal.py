@@ -66,6 +66,11 @@ def describe(progress: Progress) -> str:
     return "  ".join(parts)
 
 
+def count_classes(number: int) -> str:
+    """`1 class`, `2 classes`."""
+    return f"{number} class{'' if number == 1 else 'es'}"
+
+
 def print_json(value: Any) -> None:
     """One JSON value on a line of stdout; in ASCII where stdout cannot show it, as with file names of stray bytes."""
     text = json.dumps(value, ensure_ascii=False)

@@ -24,6 +24,7 @@ UNIVERSAL = "universal"
 _FIRST_OUTPUTS = ("camvid-11", "cityscapes-19", "kitti-19", "pascal-context-60", "scannet-20", "voc2012", "wilddash-19")
 """What MSeg publishes as outputs, and Cityscapes: offered before everything else."""
 _SUFFIX = ".yaml"
+_Files = Mapping[str, Sequence[Path]]
 _THROUGH = "Through the universal taxonomy: no links of its own are published."
 
 
@@ -57,7 +58,7 @@ class Catalog:
 
     def names(self) -> tuple[str, ...]:
         """Names of all taxonomies: the universal one first, the others in alphabetical order."""
-        return tuple(sorted(self._files(), key=lambda name: (name != UNIVERSAL, name)))
+        return _in_order(self._files())
 
     def taxonomy(self, name: str) -> Taxonomy:
         """The taxonomy called `name`. Raises TaxonomyError: unknown (with the nearest names) or broken."""
@@ -65,16 +66,17 @@ class Catalog:
 
     def table(self, name: str) -> TaxonomyTable:
         """The whole file of a taxonomy: classes, links and where it lies. Raises TaxonomyError as `taxonomy` does."""
-        return self._load(self.path(name))
+        return self._load(_path(self._files(), name))
 
     def tables(self) -> tuple[TaxonomyTable, ...]:
         """Every taxonomy that can be used, in order of `names`; `problems` tells why others cannot."""
-        found = []
-        for name in self.names():
+        files, found = self._files(), []
+        for name in _in_order(files):
+            path = files[name][0]
             try:
-                table = self.table(name)
-                if not self.is_shipped(name):
-                    self._check_links(table)
+                table = self._load(path)
+                if path.parent != self._folders[0]:
+                    self._check_links(table, files)
             except TaxonomyError:
                 continue
             found.append(table)
@@ -82,10 +84,11 @@ class Catalog:
 
     def path(self, name: str) -> Path:
         """The file of the taxonomy called `name`, broken or not. Raises UnknownTaxonomyError."""
-        files = self._files()
-        if name not in files:
-            raise UnknownTaxonomyError(f"unknown taxonomy '{printable(name)}'{nearest(name, files)}")
-        return files[name][0]
+        return _path(self._files(), name)
+
+    def own(self) -> frozenset[str]:
+        """Names of the taxonomies that did not come with the program."""
+        return frozenset(name for name, paths in self._files().items() if paths[0].parent != self._folders[0])
 
     def is_shipped(self, name: str) -> bool:
         """Whether the taxonomy came with the program; the others lie in the user's folder."""
@@ -99,11 +102,12 @@ class Catalog:
         otherwise both steps through the universal taxonomy, called approximate. Raises TaxonomyError where no links
         are known or a link names a class that does not exist.
         """
-        source_table, target_table = self.table(source), self.table(target)
+        files = self._files()
+        source_table, target_table = self._load(_path(files, source)), self._load(_path(files, target))
         cached = self._projections.get((source, target))
         if cached is not None and cached[0] is source_table and cached[1] is target_table:
             return cached[2]
-        projection = self._build(source_table, target_table)
+        projection = self._build(source_table, target_table, files)
         self._projections[source, target] = (source_table, target_table, projection)
         return projection
 
@@ -112,10 +116,10 @@ class Catalog:
 
         Files of the user that cannot be read are left out; `problems` tells why.
         """
-        own = self.table(source)
-        found = []
-        for name, paths in self._files().items():
-            head = None if name == source else self._sound_head(paths[0])
+        files, found = self._files(), []
+        own = self._load(_path(files, source))
+        for name, paths in files.items():
+            head = None if name == source else self._sound_head(paths[0], files)
             if head is not None and _linked(own, head):
                 found.append(_choice(own, head))
         rank = {name: place for place, name in enumerate((UNIVERSAL, *_FIRST_OUTPUTS))}
@@ -124,18 +128,18 @@ class Catalog:
 
     def problems(self) -> tuple[TaxonomyError, ...]:
         """One error for every file that is broken, links to what does not exist, or takes a shipped name."""
-        found: list[TaxonomyError] = []
-        for name, paths in sorted(self._files().items()):
+        files, found = self._files(), list[TaxonomyError]()
+        for name, paths in sorted(files.items()):
             try:
-                self._check_links(self._load(paths[0]))
+                self._check_links(self._load(paths[0]), files)
             except TaxonomyError as error:
                 found.append(error)
             reason = f"is not used: MSeg Studio's own '{name}' stays; rename this file and its 'name'"
             found.extend(TaxonomyError(reason, path=path) for path in paths[1:])
         return tuple(found)
 
-    def _files(self) -> dict[str, list[Path]]:
-        """Paths by name, in order of the folders. A folder that cannot be read holds nothing."""
+    def _files(self) -> _Files:
+        """Paths by name, in order of the folders, listed once a question. One that cannot be read holds nothing."""
         files: dict[str, list[Path]] = {}
         for folder in self._folders:
             for name in _yaml_names(folder):
@@ -154,7 +158,7 @@ class Catalog:
             known = self._tables[path] = (stamp, read_table(path))
         return known[1]
 
-    def _sound_head(self, path: Path) -> TableHead | None:
+    def _sound_head(self, path: Path, files: _Files) -> TableHead | None:
         """What the list of outputs shows of the taxonomy in `path`; None for one that cannot be used."""
         if path.parent == self._folders[0]:
             if path not in self._heads:
@@ -162,32 +166,32 @@ class Catalog:
             return self._heads[path]
         try:
             table = self._load(path)
-            self._check_links(table)
+            self._check_links(table, files)
         except TaxonomyError:
             return None
         return head_of(table)
 
-    def _check_links(self, table: TaxonomyTable) -> None:
+    def _check_links(self, table: TaxonomyTable, files: _Files) -> None:
         """Raise TaxonomyError when a link of `table` names a class or taxonomy that does not exist."""
         if table.to_universal is not None or table.from_universal is not None:
-            universal = self.taxonomy(UNIVERSAL)
+            universal = self._load(_path(files, UNIVERSAL)).taxonomy
             _require(universal, (table.to_universal or {}).values(), "to_universal", table.path)
             _require(universal, table.from_universal or {}, "from_universal", table.path)
         for name, links in table.to.items():
             try:
-                target = self.taxonomy(name)
+                target = self._load(_path(files, name)).taxonomy
             except TaxonomyError as error:
                 raise TaxonomyError(f"to: {error}", path=table.path) from error
             _require(target, links.values(), f"to {name}", table.path)
 
-    def _build(self, source: TaxonomyTable, target: TaxonomyTable) -> Projection:
+    def _build(self, source: TaxonomyTable, target: TaxonomyTable, files: _Files) -> Projection:
         if source is target:
             return identity(source.taxonomy)
         name = target.taxonomy.name
         if not _linked(source, head_of(target)):
             raise TaxonomyError(f"no links lead from taxonomy '{source.taxonomy.name}' to '{name}'")
-        self._check_links(source)
-        self._check_links(target)
+        self._check_links(source, files)
+        self._check_links(target, files)
         if name in source.to:
             return _projection(source.taxonomy, target.taxonomy, source.to[name])
         if source.taxonomy.name == UNIVERSAL:
@@ -197,6 +201,17 @@ class Catalog:
         first, second = source.to_universal or {}, target.from_universal or {}
         through = {key: second[middle] for key, middle in first.items() if middle in second}
         return _projection(source.taxonomy, target.taxonomy, through, quality="approximate")
+
+
+def _in_order(files: _Files) -> tuple[str, ...]:
+    return tuple(sorted(files, key=lambda name: (name != UNIVERSAL, name)))
+
+
+def _path(files: _Files, name: str) -> Path:
+    """The file that counts. Raises UnknownTaxonomyError."""
+    if name not in files:
+        raise UnknownTaxonomyError(f"unknown taxonomy '{printable(name)}'{nearest(name, files)}")
+    return files[name][0]
 
 
 def _yaml_names(folder: Path) -> list[str]:

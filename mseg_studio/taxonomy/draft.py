@@ -33,6 +33,10 @@ _MADE = "Made with MSeg Studio from universal classes"
 _CUT = "Cut with MSeg Studio from"
 
 
+class TaxonomyExistsError(TaxonomyError):
+    """The person has a file of this name; only when asked to is it replaced."""
+
+
 @dataclass(frozen=True, slots=True)
 class DraftClass:
     """One class: universal classes whose probabilities are summed, under one name and colour."""
@@ -266,7 +270,7 @@ def checked(table: TaxonomyTable, catalog: Catalog, folder: Path | None, *, repl
             raise TaxonomyError(f"'{name}' cannot be saved: there is a taxonomy '{other}' already; choose another name")
     path = _path(name, folder)
     if path.exists() and not replace:
-        raise TaxonomyError("is there already; choose another name, or ask to replace it", path=path)
+        raise TaxonomyExistsError("is there already; choose another name, or ask to replace it", path=path)
     text, found = table_text(table), Findings(path)
     lint_yaml(text, catalog, found)
     for finding in found.errors:

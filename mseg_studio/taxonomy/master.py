@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -80,8 +80,8 @@ def master_table(catalog: Catalog) -> MasterTable:
     of a test column the class that the row's class leads to. The user's own are read as outputs where they are ones.
     Taxonomies that cannot be used are left out; `Catalog.problems` tells why.
     """
-    universal = catalog.taxonomy(UNIVERSAL)
-    found = [_column(table, catalog) for table in catalog.tables() if table.taxonomy.name != UNIVERSAL]
+    universal, own = catalog.taxonomy(UNIVERSAL), catalog.own()
+    found = [_column(table, own) for table in catalog.tables() if table.taxonomy.name != UNIVERSAL]
     taken = {entry[0].name for entry in found if entry is not None}
     found += [_links_only(table) for table in link_tables() if table.name not in taken]
     entries = sorted((entry for entry in found if entry is not None), key=lambda entry: _place(entry[0]))
@@ -111,13 +111,13 @@ def search_rows(table: MasterTable, query: str, limit: int = 194) -> list[Row]:
 _Cells = Mapping[str, tuple[str, ...]]
 
 
-def _column(table: TaxonomyTable, catalog: Catalog) -> tuple[Column, _Cells] | None:
+def _column(table: TaxonomyTable, own: Collection[str]) -> tuple[Column, _Cells] | None:
     """A taxonomy's column and its cells by universal class; None for one without links to the universal taxonomy."""
     taxonomy, into, out = table.taxonomy, table.to_universal, table.from_universal
     if into is None and out is None:
         return None
     kind: Kind
-    if not catalog.is_shipped(taxonomy.name):
+    if taxonomy.name in own:
         kind = "yours"
     elif into is None:
         kind = "test"

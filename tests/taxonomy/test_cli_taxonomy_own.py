@@ -80,7 +80,7 @@ def test_subset(capsys: pytest.CaptureFixture[str]) -> None:
     assert default_catalog().taxonomy("people").names == names
     assert main(["taxonomy", "subset", "people", "--classes", "road"]) == 1
     assert capsys.readouterr().err == (
-        f"mseg-studio: error: {path}: is there already; choose another name, or ask to replace it\n"
+        f"mseg-studio: error: {path}: is there already; choose another name, or add --replace\n"
     )
     assert main(["taxonomy", "subset", "people", "--classes", "road", "--replace"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "no target: 193 of 194 universal classes"
@@ -140,6 +140,8 @@ def test_import(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert entry == {"name": "rover", "file": str(path.with_name("rover.yaml")), "num_classes": 2, "links": "exact"}
     assert summary == {"summary": {"done": 1, "skipped": 0, "failed": 0}}
     assert main(["taxonomy", "import", str(table)]) == 1
+    err = capsys.readouterr().err
+    assert err == f"mseg-studio: error: {path}: is there already; choose another name, or add --replace\n"
     assert main(["taxonomy", "import", str(table), "--replace"]) == 0
 
 
@@ -168,3 +170,31 @@ def test_import_of_one_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert out == f"{user_folder('taxonomies') / 'robot.yaml'}: 2 classes (exact)\n"
     assert all(": warning: " in line for line in err.splitlines())
     assert default_catalog().problems() == ()
+
+
+@pytest.mark.parametrize(
+    ("action", "name", "message"),
+    [
+        ("show", "nowhere.yaml", "nowhere.yaml: no such file"),
+        ("show", "folder.yaml", "folder.yaml: expected a file"),
+        ("show", "table.csv", "unknown taxonomy 'table.csv'"),
+        ("show", "scannet-37", "'scannet-37' has links and no published ids; `taxonomy map` shows its links"),
+        ("import", "folder.yaml", "folder.yaml: expected a file"),
+    ],
+)
+def test_what_is_no_file_of_a_taxonomy(
+    action: str, name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "table.csv").write_text(PAIRS)
+    assert main(["taxonomy", action, name]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith(f"mseg-studio: error: {message}")
+
+
+def test_one_class_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["taxonomy", "subset", "one", "--classes", "sky"]) == 0
+    assert ": 1 class (exact)\n" in capsys.readouterr().out
+    assert main(["taxonomy", "show", "one"]) == 0
+    assert capsys.readouterr().out.startswith("one  1 class; ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import pytest
 from mseg_studio.errors import TaxonomyError
 from mseg_studio.settings import resource_folder, user_folder
 from mseg_studio.taxonomy.catalog import Catalog, UnknownTaxonomyError, default_catalog
+from mseg_studio.taxonomy.class_links import class_links
 from mseg_studio.taxonomy.head import head_of, read_head
+from mseg_studio.taxonomy.master import master_table
 from tests.taxonomy.published import SHIPPED, TESTS
 
 TWO = """\
@@ -255,3 +258,32 @@ def test_the_list_for_the_window_is_quick() -> None:
         fresh.outputs("universal")
         best_s = min(best_s, time.perf_counter() - start_s)
     assert best_s < 0.25
+
+
+def test_a_question_lists_every_folder_once(both: Catalog, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(own, "mine")
+    both.tables()  # the files are read by now
+    listed: list[str] = []
+    scan = os.scandir
+
+    def count(folder: str | Path) -> os._ScandirIterator[str]:
+        listed.append(str(folder))
+        return scan(str(folder))
+
+    monkeypatch.setattr(os, "scandir", count)
+    once = sorted([str(resource_folder("taxonomies")), str(own)])
+    questions: list[Callable[[], object]] = [
+        both.names,
+        both.tables,
+        both.problems,
+        lambda: both.outputs("universal"),
+        lambda: both.projection("cityscapes-34", "mine"),
+        lambda: class_links(both, "universal", "road"),
+    ]
+    for question in questions:
+        listed.clear()
+        question()
+        assert sorted(listed) == once
+    listed.clear()
+    master_table(both)
+    assert len(listed) <= 6
