@@ -101,7 +101,7 @@ def recognise(state: Mapping[str, Tensor]) -> Recognised:
 
     Raises CheckpointError that names the nearest network and the keys that are missing, unexpected or of another shape.
     """
-    best: tuple[int, NetworkSpec, Mismatch] | None = None
+    best: tuple[tuple[int, int], NetworkSpec, Mismatch] | None = None
     for spec in known_networks().values():
         head = state.get(spec.head_weight_key)
         num_classes = head.shape[0] if head is not None and head.dim() > 0 and 1 <= head.shape[0] <= 65535 else 1
@@ -109,11 +109,12 @@ def recognise(state: Mapping[str, Tensor]) -> Recognised:
         if not mismatch:
             return Recognised(spec, num_classes)
         fitting = len(state) - len(mismatch.unexpected) - len(mismatch.reshaped)
-        if best is None or fitting > best[0]:
-            best = (fitting, spec, mismatch)
+        nearness = (fitting, -len(mismatch.missing))  # all keys of a shallow network fit a deeper one too
+        if best is None or nearness > best[0]:
+            best = (nearness, spec, mismatch)
     if best is None:
         raise CheckpointError("no network is known to this installation")
-    fitting, spec, mismatch = best
+    (fitting, _), spec, mismatch = best
     raise CheckpointError(
         f"fits no known network ({', '.join(known_networks())}); nearest is {spec.name}, where {fitting} of "
         f"{len(state)} keys fit: {mismatch}"

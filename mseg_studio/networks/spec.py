@@ -12,7 +12,8 @@ class NetworkSpec:
     """One network: how to build it and how to recognise its weights.
 
     The module has `forward(images_NCHW)`, logits of the input's size, and `strided_logits(images_NCHW)`, the same
-    before the last upsampling (bilinear, corners aligned).
+    before the last upsampling (bilinear, corners aligned). One with an auxiliary head also has
+    `training_logits(images_NCHW)`: what `strided_logits` gives, and the auxiliary head's logits of the same shape.
     """
 
     name: str
@@ -24,6 +25,14 @@ class NetworkSpec:
     """Input sides must satisfy (side - 1) % size_multiple == 0."""
     head_weight_key: str
     """State-dict key of the last convolution's weight: its first axis is the number of classes."""
+    auxiliary_head_weight_key: str = ""
+    """The same of the head that only training runs; empty where there is none."""
+
+    @property
+    def class_layers(self) -> tuple[str, ...]:
+        """State-dict prefixes of the layers with one row a class: `PREFIX.weight` and `PREFIX.bias`."""
+        keys = (self.head_weight_key, self.auxiliary_head_weight_key)
+        return tuple(key.removesuffix(".weight") for key in keys if key)
 
     def check_crop(self, crop_px: int) -> None:
         """Raise ValueError unless `crop_px` is a side this network takes."""

@@ -14,7 +14,7 @@ NETWORKS = list(known_networks().values())
 
 
 def test_the_published_networks_are_there() -> None:
-    assert {"hrnet-w48", "hrnet-w18-small"} <= {spec.name for spec in NETWORKS}
+    assert {"hrnet-w48", "hrnet-w18-small", "pspnet-50", "pspnet-101"} <= {spec.name for spec in NETWORKS}
 
 
 @pytest.mark.parametrize("spec", NETWORKS, ids=lambda spec: spec.name)
@@ -56,6 +56,18 @@ class TestNetwork:
                 strided, size=(height, width), mode="bilinear", align_corners=True
             )
             assert torch.equal(logits, upsampled)  # so two runs gave the same numbers, too
+
+    def test_an_auxiliary_head_answers_beside_the_main_one(self, spec: NetworkSpec) -> None:
+        network = small_network(spec)
+        assert hasattr(network, "training_logits") == bool(spec.auxiliary_head_weight_key)
+        if not spec.auxiliary_head_weight_key:
+            return
+        assert build_without_values(spec, 19).state_dict()[spec.auxiliary_head_weight_key].shape[0] == 19
+        images_NCHW = torch.randn(2, 3, 65, 97)
+        with torch.inference_mode():
+            main, auxiliary = network.training_logits(images_NCHW)
+            assert torch.equal(main, network.strided_logits(images_NCHW))
+        assert auxiliary.shape == main.shape and not torch.equal(auxiliary, main)
 
     def test_images_of_a_batch_do_not_mix(self, spec: NetworkSpec) -> None:
         network = small_network(spec)

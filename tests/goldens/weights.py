@@ -18,6 +18,7 @@ import torch
 
 from mseg_studio.networks.hrnet import HRNet, HRNetConfig, StageConfig
 from mseg_studio.networks.hrnet_w48 import NETWORK as W48
+from mseg_studio.networks.pspnet_50 import NETWORK as PSP50
 from mseg_studio.networks.spec import NetworkSpec
 
 FOLDER = Path(__file__).parent
@@ -33,15 +34,15 @@ TINY = NetworkSpec(
     size_multiple=8,
     head_weight_key="last_layer.3.weight",
 )
-SPECS = {"tiny": TINY, "w48": W48}
-CROPS_PX = {"tiny": 153, "w48": 473}
+SPECS = {"tiny": TINY, "w48": W48, "psp50": PSP50}
+CROPS_PX = {"tiny": 153, "w48": 473, "psp50": 473}
 NUM_CLASSES = 194
 _MEAN = np.float32(255) * np.array((0.485, 0.456, 0.406), np.float32)
 _STD = np.float32(255) * np.array((0.229, 0.224, 0.225), np.float32)
 
 
 def golden_shapes(network: str) -> dict[str, tuple[int, ...]]:
-    """Every key of `network` (tiny or w48) with its shape, in the published order."""
+    """Every key of `network` (one of SPECS) with its shape, in the published order."""
     shapes = {}
     for line in (FOLDER / f"state_dict_{network}.tsv").read_text().splitlines():
         key, shape = line.split("\t")
@@ -50,17 +51,18 @@ def golden_shapes(network: str) -> dict[str, tuple[int, ...]]:
 
 
 def golden_state(network: str) -> dict[str, torch.Tensor]:
-    """The golden state dict of `network` (tiny or w48): 194 classes, float32."""
+    """The golden state dict of `network` (one of SPECS): 194 classes, float32."""
     head = np.load(FOLDER / f"head_{network}.npz")
     state = {key: _tensor(key, shape, float(head["head_gain"])) for key, shape in golden_shapes(network).items()}
-    state["last_layer.3.weight"] = state["last_layer.3.weight"] * np.float32(head["head_scale"])
-    state["last_layer.3.bias"] = head["last_layer_3_bias"]
+    last = SPECS[network].head_weight_key.removesuffix(".weight")
+    state[f"{last}.weight"] = state[f"{last}.weight"] * np.float32(head["head_scale"])
+    state[f"{last}.bias"] = head[f"{last.replace('.', '_')}_bias"]
     return {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def golden_network(network: str) -> torch.nn.Module:
-    """`network` (tiny or w48) with golden weights, evaluation mode. Shared between tests: do not change it."""
+    """`network` (one of SPECS) with golden weights, evaluation mode. Shared between tests: do not change it."""
     with torch.device("meta"):
         module = SPECS[network].build(NUM_CLASSES)
     module.load_state_dict(golden_state(network), strict=True, assign=True)
@@ -95,7 +97,7 @@ def _tensor(key: str, shape: tuple[int, ...], head_gain: float) -> np.ndarray:
     noise = stream.standard_normal(int(np.prod(shape))).reshape(shape)
     if len(shape) == 4:
         fan_in = shape[1] * shape[2] * shape[3]
-        if key.startswith("last_layer.3."):
+        if key in {spec.head_weight_key for spec in SPECS.values()}:
             # Centred over the inputs, so that logits vary over space and not only by class.
             return ((noise - noise.mean(axis=1, keepdims=True)) * head_gain / np.sqrt(fan_in)).astype(np.float32)
         return (noise * 2.0**0.5 / np.sqrt(fan_in)).astype(np.float32)

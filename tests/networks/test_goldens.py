@@ -24,7 +24,7 @@ from tests.goldens.weights import (
 _PATTERN_CROP_PX = 153
 
 
-@pytest.mark.parametrize(("network", "parameters"), [("tiny", 308_138), ("w48", 65_985_554)])
+@pytest.mark.parametrize(("network", "parameters"), [("tiny", 308_138), ("w48", 65_985_554), ("psp50", 49_214_788)])
 def test_keys_and_shapes_are_the_published_ones_in_order(network: str, parameters: int) -> None:
     with torch.device("meta"):
         module = SPECS[network].build(NUM_CLASSES)
@@ -40,13 +40,13 @@ def test_small_network_has_its_size() -> None:
     assert sum(parameter.numel() for parameter in module.parameters()) == 1_582_994
 
 
-@pytest.mark.parametrize("network", ["tiny", "w48"])
+@pytest.mark.parametrize("network", ["tiny", "w48", "psp50"])
 def test_published_logits(shared: Path, network: str) -> None:
     image_HW3 = read_rgb(shared / "data" / "samples" / "bike_horses.jpg")
     assert _worst(network, image_HW3, CROPS_PX[network], f"logits_{network}.npz") < 1e-4
 
 
-@pytest.mark.parametrize("network", ["tiny", "w48"])
+@pytest.mark.parametrize("network", ["tiny", "w48", "psp50"])
 def test_logits_of_the_pattern(network: str) -> None:
     image_HW3 = pattern_image(_PATTERN_CROP_PX, _PATTERN_CROP_PX)
     assert _worst(network, image_HW3, _PATTERN_CROP_PX, f"logits_{network}_pattern.npz") < 1e-4
