@@ -42,7 +42,8 @@ def read_regular(path: str | PathLike[str], error: type[MSegStudioError]) -> byt
             _refuse_special(status, path, error)
             if status.st_size > MAX_FILE_BYTES:
                 raise error(f"{status.st_size} bytes are more than the {MAX_FILE_BYTES} that are read", path=path)
-            data = stream.read(MAX_FILE_BYTES + 1)
+            # No more than the file holds: a read takes memory for all it may give, before it gives it.
+            data = stream.read(status.st_size)
     except OSError as problem:
         raise error(reason_of(problem), path=path) from problem
     if not data:

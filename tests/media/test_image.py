@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tracemalloc
 
 import bad_files
 import cv2
@@ -24,6 +25,7 @@ from mseg_studio.media.image import (
     write_ids_png,
     write_rgb_png,
 )
+from mseg_studio.media.regular_file import read_regular
 
 POSIX = os.name == "posix"
 OLD_OPENCV = tuple(int(part) for part in cv2.__version__.split(".")[:2]) < (4, 11)
@@ -250,6 +252,16 @@ def test_too_large_files_are_refused_before_reading(tmp_path, monkeypatch):
     write_rgb_png(tmp_path / "a.png", bad_files.pixels())
     with pytest.raises(ImageReadError, match="more than the 100"):
         read_image(tmp_path / "a.png")
+
+
+def test_reading_takes_memory_for_the_file_alone(tmp_path):
+    """Not for the largest file that would be read, which threads side by side would multiply."""
+    (tmp_path / "a.png").write_bytes(bytes(5000))
+    tracemalloc.start()
+    assert len(read_regular(tmp_path / "a.png", ImageReadError)) == 5000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 def test_an_image_at_the_pixel_limit_is_read(tmp_path, monkeypatch):
