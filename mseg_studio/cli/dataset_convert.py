@@ -93,6 +93,8 @@ def _convert(arguments: argparse.Namespace) -> int:
                 code = FAILED
         except Cancelled:
             code = CANCELLED
+            line.done()
+            line.message("mseg-studio: cancelled")
         except MSegStudioError as error:
             code = FAILED
             told.failed(error)

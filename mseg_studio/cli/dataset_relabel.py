@@ -12,6 +12,7 @@ from mseg_studio.cli.dataset_remap import (
     add_dataset_arguments,
     add_output_arguments,
     options_of,
+    tell_absent,
     tell_mapping,
 )
 from mseg_studio.cli.terminal import cancel_on_signals, print_json
@@ -74,6 +75,7 @@ def _relabel(arguments: argparse.Namespace) -> int:
         try:
             records = _records(arguments)
             tell_mapping(report.line, mapping.links, mapping.through, mapping.unmapped, mapping.target.name)
+            tell_absent(report.line, dataset, arguments.split)
             result = _run(arguments, mapping, records, source, report, cancel)
         except (DatasetError, ExportError, ImageReadError) as error:
             report.failed(error)

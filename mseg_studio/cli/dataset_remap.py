@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from mseg_studio.cli.command import FAILED, OK, UsageError
 from mseg_studio.cli.segment import folder_name
 from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
+from mseg_studio.errors import printable
 
 if TYPE_CHECKING:
+    from mseg_studio.datasets.description import DatasetDescription
     from mseg_studio.datasets.remap import RemapOptions
     from mseg_studio.datasets.remap_plan import RemapTask
 
@@ -114,6 +116,7 @@ def _remap(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     report = LabelReport(as_json=arguments.json)
     tell_mapping(report.line, mapping.links, mapping.through, mapping.unmapped, mapping.target.name)
+    tell_absent(report.line, dataset, arguments.split)
     description = None
     with cancel_on_signals() as cancel:
         try:
@@ -133,10 +136,16 @@ def _remap(arguments: argparse.Namespace) -> int:
     return OK if description is not None else FAILED
 
 
+def tell_absent(line: ProgressLine, dataset: DatasetDescription, asked: list[str] | None) -> None:
+    """Splits that are passed over, unless some were asked for."""
+    from mseg_studio.datasets.remap_plan import absent_splits
+
+    for name in () if asked else absent_splits(dataset):
+        line.message(f"mseg-studio: split '{printable(name)}' is not here: left out")
+
+
 def tell_mapping(line: ProgressLine, links: str, through: str | None, unmapped: tuple[str, ...], target: str) -> None:
     """What a person should know before the work: a composed map, and classes that become ignored."""
-    from mseg_studio.errors import printable
-
     if through is not None:
         line.message(f"mseg-studio: no links of its own lead to {target}: through {through}, {links}")
     if unmapped:

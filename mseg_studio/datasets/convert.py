@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,9 @@ import yaml
 from mseg_studio.datasets.description import FORMAT
 from mseg_studio.datasets.keys import mapping_of, number_of, text_of
 from mseg_studio.datasets.label_format import LabelFormat
+from mseg_studio.datasets.output_lock import output_lock
 from mseg_studio.datasets.pairing import Pair
+from mseg_studio.datasets.remap_plan import refuse_in_list
 from mseg_studio.datasets.remap_state import STATE_FILE, RemapState
 from mseg_studio.errors import ConfigError, DatasetError, ExportError
 from mseg_studio.labels.export_errors import export_errors
@@ -180,11 +183,8 @@ def convert(
         for task, reading in _ordered(tasks, count, threads, token):
             tell(task, "counted", reading)
         return tally
-    _prepare(output, tasks)
     key = _key(labels, unknown)
-    with export_errors(output / STATE_FILE):
-        state = RemapState(output)
-    try:
+    with output_lock(output), _prepared(output, tasks) as state:
         done = [task for task in tasks if state.is_done(task.source, task.output, key)]
         for task in done:
             tell(task, "skipped", None)
@@ -193,8 +193,6 @@ def convert(
             with export_errors(task.output):
                 state.add(task.source, task.output, key, zlib.crc32(task.output.read_bytes()))
             tell(task, "done", reading)
-    finally:
-        state.close()
     return tally
 
 
@@ -205,8 +203,7 @@ def write_description(tasks: Sequence[ConvertTask], labels: LabelFormat, output:
         if task.image is None:
             return None
         words = (Path(os.path.abspath(task.image)).as_posix(), task.output.relative_to(output).as_posix())  # noqa: PTH100 - links stay
-        if any(mark in word for word in words for mark in "\t\n\r"):
-            raise ExportError("a list cannot hold a name with a tab or line break", path=task.image)
+        refuse_in_list(task.image, *words)
         lines.append("\t".join(words) + "\n")
     taxonomy = labels.options.taxonomy.name
     values: dict[str, Any] = {
@@ -220,11 +217,12 @@ def write_description(tasks: Sequence[ConvertTask], labels: LabelFormat, output:
     )
     for file, content in ((LIST_FILE, "".join(lines)), (DESCRIPTION_FILE, text)):
         with export_errors(output / file):
-            write_atomic(output / file, content.encode(errors="surrogateescape"))
+            write_atomic(output / file, content.encode())
     return output / DESCRIPTION_FILE
 
 
-def _prepare(output: Path, tasks: Sequence[ConvertTask]) -> None:
+@contextlib.contextmanager
+def _prepared(output: Path, tasks: Sequence[ConvertTask]) -> Iterator[RemapState]:
     """Make the folders. Raises ExportError where something lies there that no earlier run made."""
     if not (output / STATE_FILE).exists():
         for path in (output / DESCRIPTION_FILE, *(task.output for task in tasks)):
@@ -236,6 +234,12 @@ def _prepare(output: Path, tasks: Sequence[ConvertTask]) -> None:
             for path in folder.iterdir():
                 if is_leftover(path):
                     path.unlink(missing_ok=True)
+    with export_errors(output / STATE_FILE):
+        state = RemapState(output)
+    try:
+        yield state
+    finally:
+        state.close()
 
 
 def _ordered(

@@ -14,6 +14,7 @@ from typing import Literal
 
 from mseg_studio.datasets.description import DatasetDescription
 from mseg_studio.datasets.mapping import LabelMapping
+from mseg_studio.datasets.output_lock import output_lock
 from mseg_studio.datasets.pairing import Pair
 from mseg_studio.datasets.remap_plan import DESCRIPTION_FILE, OutputTree, RemapTask, chosen_splits
 from mseg_studio.datasets.remap_state import STATE_FILE, RemapState
@@ -79,7 +80,7 @@ def remap(
     on_label: OnLabel | None = None,
     cancel: CancelToken | None = None,
 ) -> Remapped:
-    """Write the labels of `splits` (None: all) into `output`, in the taxonomy of `mapping`.
+    """Write the labels of `splits` (None: all that are on the disk) into `output`, in the taxonomy of `mapping`.
 
     The first file that cannot be mapped ends it; what is done stays, and the next run goes on there. Raises
     DatasetError (an undeclared number, a missing file), ImageReadError, ExportError, ConfigError (no such split) and
@@ -118,9 +119,8 @@ def write_labels(
     tree.refuse_sources()
     chosen = chosen_splits(description, splits)
     tasks = tree.tasks(chosen)
-    _prepare(output, tasks, force=options.force)
     clock, counts = ProgressClock(len(tasks), "labels"), {"done": 0, "skipped": 0}
-    with _state(output, forget=options.force) as state:
+    with output_lock(output), _prepared(output, tasks, forget=options.force) as state:
         for task, status in _run(tasks, writer, state, options, cancel or CancelToken()):
             counts[status] += 1
             if on_label is not None:
@@ -155,7 +155,8 @@ def _prepare(output: Path, tasks: Sequence[RemapTask], *, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def _state(output: Path, *, forget: bool) -> Iterator[RemapState]:
+def _prepared(output: Path, tasks: Sequence[RemapTask], *, forget: bool) -> Iterator[RemapState]:
+    _prepare(output, tasks, force=forget)
     with export_errors(output / STATE_FILE):
         state = RemapState(output, forget=forget)
     try:

@@ -100,8 +100,7 @@ class OutputTree:
         lines = []
         for task in tasks:
             words = (self._image_path(task.pair.image), task.output.relative_to(self.folder).as_posix())
-            if any(mark in word for word in words for mark in "\t\n\r"):
-                raise ExportError("a list cannot hold a name with a tab or line break", path=task.pair.image)
+            refuse_in_list(task.pair.image, *words)
             lines.append(("./" if words[0].startswith("#") else "") + "\t".join(words) + "\n")
         file = self.folder / f"{name.replace('/', '_')}.txt"
         with export_errors(file):
@@ -173,10 +172,32 @@ class _RealPaths:
         return os.path.normcase(Path(self._folders[path.parent]) / path.name)
 
 
+def refuse_in_list(path: Path, *words: str) -> None:
+    """Raise ExportError about `path` for names that a list file, UTF-8 with a tab between, cannot hold."""
+    for word in words:
+        if any(mark in word for mark in "\t\n\r"):
+            raise ExportError("a list cannot hold a name with a tab or line break", path=path)
+        if any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise ExportError("a list cannot hold a name that is not UTF-8; rename the file", path=path)
+
+
+def absent_splits(description: DatasetDescription) -> tuple[str, ...]:
+    """Splits without their folder or list, where others are there: they were not downloaded. None when all lack it."""
+    found = tuple(name for name, split in description.splits.items() if any(map(_is_absent, _parts(split))))
+    return found if len(found) < len(description.splits) else ()
+
+
+def _is_absent(part: FolderSplit | PatternSplit | ListSplit) -> bool:
+    if isinstance(part, FolderSplit):
+        return not (part.images.is_dir() and part.labels.is_dir())
+    return not part.root.is_dir() if isinstance(part, PatternSplit) else not part.file.exists()
+
+
 def chosen_splits(description: DatasetDescription, asked: Sequence[str] | None) -> tuple[str, ...]:
-    """The splits asked for, all of them for None. Raises ConfigError for one that is not there."""
+    """The splits asked for; for None all but `absent_splits`. Raises ConfigError for one that is not described."""
     if not asked:
-        return tuple(description.splits)
+        absent = absent_splits(description)
+        return tuple(name for name in description.splits if name not in absent)
     for name in asked:
         if name not in description.splits:
             known = ", ".join(description.splits)

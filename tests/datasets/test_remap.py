@@ -292,3 +292,29 @@ def test_camvid_comes_back_as_it_was(shared: Path, tmp_path: Path) -> None:
     for before, after in zip(camvid.pairs("val"), pairs, strict=True):
         assert np.array_equal(own_mapping(camvid).labels(before).ids_HW, read_label_ids(after.label))
         assert own.ignore_id == 255
+
+
+def test_splits_that_were_not_downloaded_are_left_out(tmp_path: Path) -> None:
+    description = make_city(tmp_path / "city")
+    shutil.rmtree(tmp_path / "city" / "gt" / "val")
+    done = run(description, tmp_path / "out")
+    assert done.done == 4 and list(load_dataset(done.description).splits) == ["train", "few"]
+    with pytest.raises(DatasetError, match="no such folder"):
+        run(description, tmp_path / "out", splits=["val"])
+    shutil.rmtree(tmp_path / "city" / "gt")
+    (tmp_path / "city" / "few.txt").unlink()
+    with pytest.raises(DatasetError, match="no such folder"):
+        run(description, tmp_path / "more")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
+def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
+    description = make_city(tmp_path / "city")
+    for kind, end in (("left", b"_left.png"), ("gt", b"_ids.png")):
+        folder = tmp_path / "city" / kind / "train" / "a"
+        Path(os.fsdecode(os.fsencode(folder) + b"/\xff" + end)).write_bytes(
+            (folder / f"0{os.fsdecode(end)}").read_bytes()
+        )
+    with pytest.raises(ExportError, match="not UTF-8; rename the file") as error:
+        run(description, tmp_path / "out")
+    assert str(error.value).isprintable()
