@@ -119,7 +119,7 @@ class NumberRules:
 
     def _undeclared(self, unknown: list[int], pixels: npt.NDArray[np.int64]) -> Diagnosis:
         more = "" if len(unknown) == 1 else f", nor are {len(unknown) - 1} more"
-        found = f"id {unknown[0]} ({int(pixels[unknown[0]])} pixels) is not declared in {self.file}{more}"
+        found = f"id {unknown[0]} ({_pixels(int(pixels[unknown[0]]))}) is not declared in {self.file}{more}"
         return Diagnosis("undeclared-id", f"{found}; expected {self._expected()}")
 
     def _expected(self) -> str:
@@ -143,3 +143,7 @@ def _mask(seen: list[int]) -> Diagnosis | None:
 
 def _is(id_map: Mapping[int, str], some: Mapping[int, str]) -> bool:
     return all(id_map.get(number) == name for number, name in some.items())
+
+
+def _pixels(count: int) -> str:
+    return "1 pixel" if count == 1 else f"{count} pixels"

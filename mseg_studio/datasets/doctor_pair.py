@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from mseg_studio.datasets.doctor_numbers import NumberRules
 from mseg_studio.datasets.mapping import own_mapping, pixels_by_number
 from mseg_studio.datasets.pairing import Pair
 from mseg_studio.errors import DatasetError, ImageReadError
+from mseg_studio.labels.importer import UndeclaredError
 from mseg_studio.media.image import decode_image, decode_label_ids, read_image
 from mseg_studio.media.image_header import BrokenImage, ImageHeader, channels_and_bits, read_header
 from mseg_studio.media.regular_file import read_regular
@@ -136,8 +138,14 @@ class PairDoctor:
         except ImageReadError as error:
             self._find(facts, "unreadable-label", path, _reason(path, error))
         except DatasetError as error:
-            code = "undeclared-colour" if self._description.label_format is None else "label-format"
-            self._find(facts, code, path, error.reason + self._colour_hint(path))
+            if self._description.label_format is None:
+                self._find(facts, "undeclared-colour", path, error.reason + self._colour_hint(path))
+            elif isinstance(error, UndeclaredError):
+                self._find(facts, "undeclared-class", path, error.reason)
+            else:
+                # What is wrong may be the file of annotations that all labels share.
+                other = error.path is not None and Path(error.path) != path
+                self._find(facts, "label-format", path, str(error) if other else error.reason)
         else:
             facts.label_size = (ids.shape[1], ids.shape[0])
             facts.pixels = np.bincount(ids.ravel(), minlength=self._num_ids)
@@ -203,7 +211,9 @@ def _kind(data: bytes, header: ImageHeader | None) -> str:
 
 def _reason(path: Path, error: ImageReadError) -> str:
     if path.is_symlink() and not path.exists():
-        return f"a link to {path.readlink()}, which is not there"
+        target = path.readlink()
+        in_circles = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ELOOP
+        return f"a link to {target}, which {'leads back to itself' if in_circles else 'is not there'}"
     return error.reason
 
 

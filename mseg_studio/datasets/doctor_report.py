@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mseg_studio.datasets.doctor_findings import Finding
+from mseg_studio.datasets.doctor_findings import KEPT, Finding
 from mseg_studio.errors import printable
 
 FORMAT = 1
 SHOWN = 5
 """Findings of one code that the text shows; the JSON has more."""
+SHOWN_CLASSES = 20
+"""Classes without a pixel that the text names; the JSON has all."""
 _BAR = 24
 
 
@@ -112,17 +114,20 @@ class Report:
             yield from (finding.line() for finding in found[:SHOWN])
             more = found[0].count - min(SHOWN, len(found))
             if more:
-                yield f"        {code}: and {more} more"
+                named = "all" if found[0].count <= KEPT else f"{KEPT} of them"
+                yield f"        {code}: and {more} more; --json names {named}"
         if self.findings:
             yield ""
 
     def _split_lines(self) -> Iterator[str]:
         width = max((len(printable(split.name)) for split in self.splits), default=0)
         for split in self.splits:
-            parts = [f"{split.pairs} pairs"]
+            parts = [_number(split.pairs, "pair")]
             if split.missing:
-                parts.append(f"{split.missing} files without the other")
-            parts += [_few(split.sizes), _few(split.images), f"labels {_few(split.labels)}"]
+                parts.append(f"{_number(split.missing, 'file')} without the other")
+            parts += [_few(split.sizes), _few(split.images)]
+            if split.labels:
+                parts.append(f"labels {_few(split.labels)}")
             yield f"{printable(split.name):{width}}  {'; '.join(part for part in parts if part)}"
         yield ""
 
@@ -139,7 +144,8 @@ class Report:
             share = f"{100 * self.ignored_pixels / (total + self.ignored_pixels):.2f} %"
             yield f"       not scored: {share} of all pixels"
         if self.unseen and total:
-            yield f"       never seen: {printable(', '.join(self.unseen))}"
+            more = f" and {len(self.unseen) - SHOWN_CLASSES} more" if len(self.unseen) > SHOWN_CLASSES else ""
+            yield f"       never seen: {printable(', '.join(self.unseen[:SHOWN_CLASSES]))}{more}"
         yield ""
 
     def _verdict(self) -> str:

@@ -29,6 +29,12 @@ UNDECLARED = -1
 """Class id of what nobody declared."""
 
 Unknown = Literal["stop", "ignore"]
+
+
+class UndeclaredError(DatasetError):
+    """A label file is what its format says, but holds a name, number or colour that is no class."""
+
+
 _MOST_STRANGERS = 20
 """Unknown names that are listed of one file."""
 
@@ -112,7 +118,7 @@ class LabelReader:
     def reading(self, label: Path) -> Reading:
         """The labels and what was unknown in them.
 
-        Raises DatasetError naming the file and the number, colour or name that is unknown, unless unknown ones are
+        Raises UndeclaredError naming the file and the number, colour or name that is unknown, unless unknown ones are
         to be ignored; ImageReadError or DatasetError for a file that is not what its format says.
         """
         painted, taxonomy = self.paint(label), self.options.taxonomy
@@ -126,7 +132,7 @@ class LabelReader:
             found = {painted.word(number): int(pixels[number]) for number in undeclared}
             unknown = found if painted.strangers is None else dict(painted.strangers)
             if self.options.unknown == "stop":
-                raise DatasetError(_complaint(unknown, taxonomy) + painted.advice(undeclared[0]), path=label)
+                raise UndeclaredError(_complaint(unknown, taxonomy) + painted.advice(undeclared[0]), path=label)
             table[table == UNDECLARED] = taxonomy.ignore_id
         ids = as_ids(table, taxonomy)[painted.numbers_HW]
         return Reading(LabelMap(ids, taxonomy, "hard"), unknown, painted.notes)
@@ -207,4 +213,5 @@ def listed(unknown: Mapping[str, int]) -> dict[str, int]:
 def _complaint(unknown: Mapping[str, int], taxonomy: Taxonomy) -> str:
     word, pixels = next(iter(unknown.items()))
     more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-    return f"{word} ({pixels} pixels) is not declared for {taxonomy.name}{more}"
+    count = "1 pixel" if pixels == 1 else f"{pixels} pixels"
+    return f"{word} ({count}) is not declared for {taxonomy.name}{more}"

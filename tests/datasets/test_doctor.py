@@ -124,7 +124,7 @@ def test_findings_of_one_code_are_capped_and_counted(tmp_path: Path) -> None:
     assert len(report.findings) == KEPT and report.count("error") == KEPT + 30
     lines = report.lines()
     assert sum("unreadable-label: /" in line for line in lines) == SHOWN
-    assert f"        unreadable-label: and {KEPT + 30 - SHOWN} more" in lines
+    assert f"        unreadable-label: and {KEPT + 30 - SHOWN} more; --json names {KEPT} of them" in lines
 
 
 def test_a_split_that_was_not_downloaded(healthy: Path) -> None:
@@ -232,7 +232,10 @@ def test_labels_of_another_program(healthy: Path) -> None:
     for colours in ({}, {"colour_map": COLOURS}):
         found = check(describe(healthy, **more, **colours)).findings
         assert {finding.file.name for finding in found} == {"train_000.json", "train_001.json"}, found
-        assert {finding.code for finding in found} == {"label-format"}
+        assert {finding.file.stem: finding.code for finding in found} == {
+            "train_000": "undeclared-class",
+            "train_001": "label-format",
+        }
 
 
 def test_progress_comes_for_every_pair_and_the_work_can_be_cancelled(healthy: Path) -> None:
@@ -271,6 +274,30 @@ def test_the_json_is_whole_and_plain(healthy: Path) -> None:
         "pixels": value["classes"][2]["pixels"],
         "images": 23,
     }
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_a_link_in_circles_and_one_to_nothing(healthy: Path) -> None:
+    labels = healthy / "trainannot"
+    for name, target in (("train_000.png", "train_000.png"), ("train_001.png", "gone.png")):
+        (labels / name).unlink()
+        (labels / name).symlink_to(target)
+    found = {finding.file.name: finding.message for finding in check(camvid(healthy)).findings}
+    assert found == {
+        "train_000.png": "a link to train_000.png, which leads back to itself",
+        "train_001.png": "a link to gone.png, which is not there",
+    }
+
+
+def test_a_long_list_of_classes_that_are_never_seen_is_cut(healthy: Path) -> None:
+    """All of them are in the JSON."""
+    ids = ", ".join(f"{number}: {name}" for number, name in enumerate(["sky", "road", *["ignore"] * 10]))
+    path = healthy / "d.yaml"
+    path.write_text(f"name: c\ntaxonomy: universal\nsplits: {SPLITS}\nid_map: {{{ids}}}\n")
+    report = check(load_dataset(path))
+    assert list(report.unseen) == report.as_json()["unseen"] and len(report.unseen) >= 192
+    (line,) = [line for line in report.lines() if "never seen" in line]
+    assert line.endswith(" more") and len(line) < 400
 
 
 def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def diagnose(dataset: str, numbers: list[int]) -> tuple[str, str] | None:
         ("camvid-480x360", [0, 255], "0-255-mask", "mask of one object, expected ids of classes"),
         ("camvid-480x360", [255], "0-255-mask", "mask"),
         ("camvid-480x360", [1, 4, 12], "off-by-one", "1 to 12, expected 0 to 11: shifted by one"),
-        ("camvid-480x360", [0, 4, 12], "undeclared-id", "id 12 (1 pixels) is not declared in camvid-480x360.yaml"),
+        ("camvid-480x360", [0, 4, 12], "undeclared-id", "id 12 (1 pixel) is not declared in camvid-480x360.yaml"),
         ("camvid-480x360", [0, 12, 13, 13, 14], "undeclared-id", "nor are 2 more; expected 0 to 11"),
         ("camvid-480x360", [0, 257, 11 * 257], "16-bit", "8-bit ids stretched to 16 bits"),
         ("camvid-480x360", [0, 3001, 3002, 5], "instance-ids", "3001 and the like: instance ids"),

@@ -175,7 +175,7 @@ def test_objects_of_the_full_release_by_the_benchmarks_list(tmp_path: Path) -> N
     (tmp_path / "objectInfo150.txt").write_text(INFO)
     reader = importer("ade20k").open(STREET, annotations=tmp_path / "objectInfo150.txt")
     assert reader.read(label).ids_HW.tolist() == [[1, 3, 255, 255]]
-    with pytest.raises(DatasetError, match=r"class 'car, auto, automobile' \(1 pixels\) is not declared .* 1 more"):
+    with pytest.raises(DatasetError, match=r"class 'car, auto, automobile' \(1 pixel\) is not declared .* 1 more"):
         importer("ade20k").open(STREET).read(label)
     by_number = importer("ade20k").open(STREET, id_map={260: "car", 517: "road", 6655: "ignore"})
     assert by_number.read(label).ids_HW.tolist() == [[1, 0, 255, 255]]
@@ -241,7 +241,7 @@ def test_a_segment_that_the_json_lacks_is_reported(tmp_path: Path) -> None:
     infos = [{"id": 7, "category_id": 1}, {"id": 300, "category_id": 4}, {"id": 5, "category_id": 4}]
     annotations = [{"file_name": "000000000139.png", "segments_info": infos}]
     written = panoptic(tmp_path, annotations=annotations)
-    with pytest.raises(DatasetError, match=r"139\.png: segment 70000 without an entry in its JSON \(1 pixels\)"):
+    with pytest.raises(DatasetError, match=r"139\.png: segment 70000 without an entry in its JSON \(1 pixel\)"):
         written.reader("coco-panoptic").read(written.label)
     reading = written.reader("coco-panoptic", unknown="ignore").reading(written.label)
     assert reading.labels.ids_HW.tolist() == [[0, 1, 255, 255, 255]]
