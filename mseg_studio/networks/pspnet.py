@@ -32,7 +32,7 @@ class PSPNetConfig:
 
 
 class DilatedBottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions with four times the channels at the end, and a shortcut; the 3x3 strides or dilates."""
+    """1x1, 3x3, 1x1 convolutions with four times the channels at the end, and a shortcut; the 3x3 may dilate."""
 
     def __init__(self, in_channels: int, channels: int, *, stride: int, dilation: int) -> None:
         super().__init__()
