@@ -74,20 +74,21 @@ def export_model(run: Path, destination: Path, *, checkpoint: str = "best", text
 
 
 def full_head(tensors: Mapping[str, Tensor], *, config: TrainConfig, taxonomy: Taxonomy) -> dict[str, Tensor]:
-    """The network's tensors with the trained rows of the head at their ids in `taxonomy`.
+    """The network's tensors with the trained rows of the heads at their ids in `taxonomy`.
 
     Raises TaxonomyError when a trained class is none of the taxonomy's, CheckpointError when rows and classes differ.
     """
-    weight_key = find_network(config.network).head_weight_key
-    bias_key = weight_key.removesuffix("weight") + "bias"
     ids = torch.tensor([taxonomy.id_of(name) for name in config.dataset.targets])
-    rows_weight, rows_bias = tensors[weight_key], tensors[bias_key]
-    if len(rows_weight) != len(ids):
-        raise CheckpointError(f"the head has {len(rows_weight)} rows, the configuration names {len(ids)} classes")
-    weight = rows_weight.new_zeros(taxonomy.num_channels, *rows_weight.shape[1:])
-    bias = rows_bias.new_full((taxonomy.num_channels,), UNTRAINED_BIAS)
-    weight[ids], bias[ids] = rows_weight, rows_bias
-    return {**tensors, weight_key: weight, bias_key: bias}
+    full = dict(tensors)
+    for layer in find_network(config.network).class_layers:
+        rows_weight, rows_bias = tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]
+        if len(rows_weight) != len(ids):
+            raise CheckpointError(f"the head has {len(rows_weight)} rows, the configuration names {len(ids)} classes")
+        weight = rows_weight.new_zeros(taxonomy.num_channels, *rows_weight.shape[1:])
+        bias = rows_bias.new_full((taxonomy.num_channels,), UNTRAINED_BIAS)
+        weight[ids], bias[ids] = rows_weight, rows_bias
+        full |= {f"{layer}.weight": weight, f"{layer}.bias": bias}
+    return full
 
 
 def metric_from_evaluation(line: Mapping[str, Any]) -> Metric:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from mseg_studio.errors import CheckpointError, ConfigError, TaxonomyError
 from mseg_studio.networks.card import read_card
+from mseg_studio.networks.checkpoint import build_without_values, compare, known_networks
 from mseg_studio.networks.hrnet_w18_small import NETWORK
 from mseg_studio.progress import CancelToken
 from mseg_studio.storage import sha256_file
@@ -61,6 +62,15 @@ def test_the_full_head_answers_as_the_trained_one(run: RunFolder, tmp_path: Path
     torch.testing.assert_close(probabilities[:, ids], expected, atol=2e-2, rtol=0)
     others = [n for n in range(194) if n not in ids]
     assert torch.all(probabilities[:, others] == 0)
+
+
+def test_the_auxiliary_head_grows_with_the_main_one() -> None:
+    universal, spec = default_catalog().taxonomy("universal"), known_networks()["pspnet-50"]
+    state = build_without_values(spec, 3).state_dict()
+    heads = {key: torch.ones(value.shape) for key, value in state.items() if key.startswith(spec.class_layers)}
+    full = full_head(state | heads, config=make_config(network=spec.name), taxonomy=universal)
+    assert not compare(spec, 194, full)
+    assert full["aux.4.weight"].sum() == 3 * 256 and full["aux.4.bias"][universal.id_of("road")] == 1
 
 
 def test_a_class_that_the_taxonomy_lacks_is_named() -> None:
