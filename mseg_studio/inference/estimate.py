@@ -15,7 +15,7 @@ from mseg_studio.inference.pace import Pace, Parts, Setup, Work
 from mseg_studio.inference.recipe import Recipe, from_dict
 from mseg_studio.networks.card import ModelCard
 
-_GFLOP_A_MEGAPIXEL = {"hrnet-w48": 745.0, "hrnet-w18-small": 37.5}
+_GFLOP_A_MEGAPIXEL = {"hrnet-w48": 745.0, "hrnet-w18-small": 37.5, "pspnet-50": 1448.0, "pspnet-101": 2057.0}
 """Multiplications and additions of the network, 194 classes."""
 _UNKNOWN_GFLOP = 400.0
 _GFLOPS_A_THREAD = {"float32": 80.0, "half": 150.0, "int8": 250.0}

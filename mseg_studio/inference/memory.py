@@ -20,7 +20,6 @@ from mseg_studio.networks.card import ModelCard
 _MB = 1_000_000
 _PROCESS = 400 * _MB
 """Python, torch, OpenCV and the compiled passes."""
-_LOGITS_STRIDE = 4
 _SCORE_BYTES = {"half": 2, "int8": 2}
 """Kept logits are bfloat16 where the network computes in no more."""
 _GPU_IMAGES = 16
@@ -38,11 +37,14 @@ class _Network:
     """Bytes of its float32 weights."""
     activations: int
     """Bytes that OpenVINO holds in float32 between the layers, for a pixel of a pass."""
+    logits_stride: int = 4
 
 
 _NETWORKS = {
     "hrnet-w48": _Network(264 * _MB, 970),
     "hrnet-w18-small": _Network(7 * _MB, 358),
+    "pspnet-50": _Network(197 * _MB, 680, logits_stride=8),
+    "pspnet-101": _Network(273 * _MB, 680, logits_stride=8),
 }
 _UNKNOWN = _Network(150 * _MB, 700)
 _ENGINES = {
@@ -75,12 +77,12 @@ def peak_bytes(recipe: Recipe, size: tuple[int, int], *, card: ModelCard, setup:
 
 
 def kept_bytes(recipe: Recipe, size: tuple[int, int], *, card: ModelCard, setup: Setup) -> int:
-    """The logits of all crops and their mirror images, at a quarter of their sides."""
-    pixels = 0
+    """The logits of all crops and their mirror images, before the last upsampling."""
+    stride, pixels = _NETWORKS.get(card.network, _UNKNOWN).logits_stride, 0
     for grid in grid_sizes(recipe, *size):
         height, width = grid if recipe.whole else (recipe_crop_px(recipe), recipe_crop_px(recipe))
         crops = 1 if recipe.whole else Tiling(*grid, recipe_crop_px(recipe)).count
-        pixels += crops * -(-height // _LOGITS_STRIDE) * -(-width // _LOGITS_STRIDE)
+        pixels += crops * -(-height // stride) * -(-width // stride)
     images = 2 if recipe.flip else 1
     return images * pixels * card.num_classes * _SCORE_BYTES.get(setup.precision, 4)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,10 +10,11 @@ import sys
 
 import pytest
 
-from mseg_studio.inference.memory import peak_bytes
+from mseg_studio.inference.memory import kept_bytes, peak_bytes
 from mseg_studio.inference.pace import Setup
 from mseg_studio.inference.recipe import from_dict, preset
 from mseg_studio.networks.catalog import find_model
+from mseg_studio.networks.checkpoint import known_networks
 
 HD = (1080, 1920)
 _CHILD = """
@@ -75,3 +77,25 @@ def test_a_line_of_pixels_that_becomes_a_large_picture_is_counted_at_that_size()
     measured = 3_753_108 * 1024  # the peak of a process of its own
     predicted = peak_bytes(sized, (300, 1), card=card, setup=setup)
     assert measured < predicted < 1.3 * measured
+
+
+def test_memory_of_pspnet_is_within_a_tenth_of_real_peaks():
+    card = dataclasses.replace(find_model("street-small").card, network="pspnet-50")
+    for engine, precision, crop_px, measured_mb in (  # processes of their own, two threads
+        ("openvino", "float32", 473, 1088),
+        ("openvino", "float32", 713, 1480),
+        ("openvino", "half", 473, 909),
+        ("torch", "float32", 473, 1085),
+    ):
+        sized = from_dict({"device": "cpu", "precision": precision, "base_size": 360, "crop_px": crop_px})
+        setup = Setup(card.name, engine, precision, "cpu", 2)
+        assert peak_bytes(sized, HD, card=card, setup=setup) == pytest.approx(measured_mb * 1e6, rel=0.1)
+
+
+@pytest.mark.parametrize("network", sorted(known_networks()))
+def test_kept_logits_are_counted_at_the_stride_of_the_network(network):
+    card = dataclasses.replace(find_model("street-small").card, network=network)
+    sized = from_dict({"device": "cpu", "base_size": 473, "crop_px": 473})
+    side = -(-473 // known_networks()[network].logits_stride)
+    setup = Setup(card.name, "openvino", "float32", "cpu", 2)
+    assert kept_bytes(sized, (473, 473), card=card, setup=setup) == 2 * side * side * card.num_classes * 4
