@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QAbstractItemModel, QModelIndex, Qt
+from PySide6.QtGui import QColor, QIcon
 from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QApplication
 
@@ -225,3 +226,16 @@ def test_a_pair_shows_every_link_once_and_every_class(catalog: Catalog, theme: T
     shown.show_text("BICY")
     texts = [" ".join(shown.index(row, column).data() for column in range(3)) for row in range(shown.rowCount())]
     assert all("bicy" in text.casefold() for text in texts)
+
+
+def test_the_colour_of_a_class_is_the_same_on_a_selected_line(model: BrowserModel) -> None:
+    icon = model.index_of("car").data(Qt.ItemDataRole.DecorationRole)
+    plain, selected = (icon.pixmap(12, 12, mode).toImage() for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected))
+    assert plain == selected
+    assert QColor(selected.pixel(6, 6)).getRgb()[:3] == class_rgb(model, "car")
+
+
+def class_rgb(model: BrowserModel, name: str) -> tuple[int, int, int]:
+    line = model.line(model.index_of(name))
+    assert line is not None and line.row is not None
+    return line.row.info.rgb

@@ -293,3 +293,21 @@ def test_a_saved_taxonomy_is_a_target_at_once(panel: DetailPanel, qtbot: Any) ->
     assert "mine" in [action.text() for action in panel.pair.menu.actions()]
     panel.show_pair("universal", "mine")
     assert panel.pair.coverage.text() == "2 of 194 classes have a target"
+
+
+def test_an_image_in_its_own_taxonomy_shows_a_pair_worth_reading(panel: DetailPanel) -> None:
+    panel.set_image(ImageFacts("camvid-11", {}, 0.0, 0.0))
+    panel.set_image(ImageFacts("universal", {"road": 0.5}, 0.0, 0.0))
+    assert panel.pair.title.words == "universal → wilddash-19"
+    assert panel.pair.lost.isHidden() and panel.pair.differing.isHidden()
+
+
+@pytest.mark.parametrize("pair", [("universal", "universal"), ("universal", "camvid-11"), ("voc2012", "kitti-19")])
+def test_a_title_that_has_room_is_whole(panel: DetailPanel, qtbot: Any, pair: tuple[str, str]) -> None:
+    panel.pair.show_problem(*pair, "")
+    qtbot.waitUntil(lambda: panel.pair.title.text() == f"{pair[0]} → {pair[1]} ▾".upper())
+
+
+def test_counts_of_links_in_words(catalog: Catalog) -> None:
+    words = count_words(class_links(catalog, "universal", "car"))
+    assert words == "21 sources, 11 merged · 19 targets, 4 split"

@@ -321,7 +321,8 @@ class BrowserModel(QAbstractItemModel):
                 painter = QPainter(pixmap)
                 draw_swatch(painter, QRectF(0, 0, _SWATCH_PX, _SWATCH_PX), QColor(*rgb), self._theme.tones)
                 painter.end()
-                icon.addPixmap(pixmap)
+                for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):  # a style tints what has no mode of its own
+                    icon.addPixmap(pixmap, mode)
             self._icons[name] = icon
         return self._icons[name]
 

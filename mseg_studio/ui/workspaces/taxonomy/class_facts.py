@@ -99,7 +99,7 @@ def about(info: ClassInfo | None) -> str:
 
 
 def count_words(links: ClassLinks) -> str:
-    """How many links there are, such as `5 sources, 4 of them split · 4 targets`."""
+    """How many links there are, such as `5 sources, 4 split · 4 targets`."""
     sources = [link for link in links.incoming if link.class_name is not None]
     targets = [link for link in links.outgoing if link.class_name is not None]
     return f"{_counted(sources, 'source')} · {_counted(targets, 'target')}"
@@ -110,7 +110,7 @@ def _counted(links: Sequence[Link], noun: str) -> str:
     for kind in ("split", "merge"):
         number = sum(link.kind == kind for link in links)
         if number:
-            words += f", {'it is' if len(links) == 1 else f'{number} of them'} {kind if kind == 'split' else 'merged'}"
+            words += f", {'' if len(links) == 1 else f'{number} '}{kind if kind == 'split' else 'merged'}"
     return words
 
 

@@ -53,7 +53,8 @@ class DetailPanel(QWidget):
         self.clock = time.monotonic
         self._browsed: float | None = None
         """Since when the class on screen is shown, if it was chosen elsewhere."""
-        self._pair = (UNIVERSAL, _FIRST_TARGET if _FIRST_TARGET in catalog.names() else UNIVERSAL)
+        self._first_pair = (UNIVERSAL, _FIRST_TARGET if _FIRST_TARGET in catalog.names() else UNIVERSAL)
+        self._pair = self._first_pair
         self._followed: tuple[str, str] | None = None
         """The pair of the image that was shown last: only another one takes the place of what was chosen."""
         self.facts = ClassFacts()
@@ -139,7 +140,10 @@ class DetailPanel(QWidget):
         self._facts = facts
         if facts is not None and self._followed != (facts.source, facts.target):
             self._followed = (facts.source, facts.target)
-            self.show_pair(*self._followed)
+            if facts.source != facts.target:
+                self.show_pair(*self._followed)
+            elif facts.source == UNIVERSAL:  # to itself there is nothing to read
+                self.show_pair(*self._first_pair)
         self._show_image()
 
     def reload(self) -> None:
@@ -158,9 +162,9 @@ class DetailPanel(QWidget):
         """A menu of what these universal classes can be added to: a new class, or one of the draft."""
         return self.editor.add_menu(names)
 
-    def start_draft(self) -> None:
-        """Begin a taxonomy of one's own; asks about an unsaved one first."""
-        self.editor.start()
+    def start_draft(self, button: QWidget | None = None) -> None:
+        """Begin a taxonomy of one's own: a menu below `button`; asks about an unsaved one first."""
+        self.editor.start(button)
 
     def _show_shown(self) -> None:
         taxonomy, name = self._path[-1]

@@ -119,9 +119,10 @@ class DraftEditor(QWidget):
 
     # -- beginning -----------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Open the menu of what to start from."""
-        self.starts.popup(self.new.mapToGlobal(QPoint(0, self.new.height())))
+    def start(self, button: QWidget | None = None) -> None:
+        """Open the menu of what to start from below `button`, else below New."""
+        below = self.new if button is None else button
+        self.starts.popup(below.mapToGlobal(QPoint(0, below.height())))
 
     def begin(self, make: Callable[[], Draft], *, safe: bool = True) -> None:
         """Start from what `make` gives; an unsaved draft is asked about first."""

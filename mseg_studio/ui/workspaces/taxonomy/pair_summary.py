@@ -36,6 +36,8 @@ _ROW = Qt.ItemDataRole.UserRole + 1
 _ROW_PX = 21
 _KIND_PX = 66
 _TITLE_EDGE_PX = 16
+_ROUNDING_PX = 3
+"""Widths of letters are rounded, and those of two texts add up to more than the width of both."""
 _MORE = " ▾"
 _BADGES = {
     "exact": ("good", "The links are published, or invert one to one."),
@@ -179,7 +181,7 @@ class _Title(QToolButton):
 
     def sizeHint(self) -> QSize:
         """Room for all of it."""
-        width = self.fontMetrics().horizontalAdvance(self.words.upper() + _MORE) + _TITLE_EDGE_PX
+        width = self.fontMetrics().horizontalAdvance(self.words.upper() + _MORE) + _TITLE_EDGE_PX + _ROUNDING_PX
         return QSize(width, super().sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:

@@ -26,7 +26,7 @@ class TopBar(QWidget):
         )
         self.views.set_current("table")
         self.columns = ColumnsButton()
-        self.lint = _button("Lint a table…", "Look for mistakes in a taxonomy or a table of links")
+        self.lint = _button("Lint…", "Look for mistakes in a taxonomy or a table of links")
         self.import_table = _button("Import…", "Add a table of your own: a taxonomy, a master table or two columns")
         self.export = _button("Export…", "Save the table with the columns that are shown as CSV or YAML")
         self.new = _button("New taxonomy", "Make a taxonomy of universal classes")
