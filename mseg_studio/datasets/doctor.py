@@ -179,11 +179,12 @@ class _Tally:
             self._look_for_twin(facts)
 
     def _look_for_twin(self, facts: PairFacts) -> None:
-        split, twin = self._seen.setdefault(facts.digest, (facts.split, facts.pair.image))
-        if twin == facts.pair.image and split == facts.split:
+        if facts.digest not in self._seen:
+            self._seen[facts.digest] = facts.split, facts.pair.image
             return
+        split, twin = self._seen[facts.digest]
         if split == facts.split:
-            found = f"the same picture as {twin.name}"
+            found = "listed more than once" if twin == facts.pair.image else f"the same picture as {twin.name}"
             self._find("repeated-image", "warning", facts, found)
         elif self._overlaps.get(facts.split) != split and self._overlaps.get(split) != facts.split:
             found = f"the same picture as {twin} of split '{split}', this is '{facts.split}'"

@@ -123,7 +123,7 @@ class ListSplit:
             reason = f"no such file, listed in {self.file} line {number}"
             complete = True
             for path, kind in ((image, MissingImageError), (label, MissingLabelError)):
-                if not path.is_file():
+                if not _is_file(path):
                     _report(kind(reason, path=path), missing)
                     complete, told = False, True
             if complete:
@@ -133,7 +133,7 @@ class ListSplit:
         return tuple(found)
 
     def _find(self, word: str) -> Path:
-        return next((path for root in self.roots[:-1] if (path := root / word).is_file()), self.roots[-1] / word)
+        return next((path for root in self.roots[:-1] if _is_file(path := root / word)), self.roots[-1] / word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +198,13 @@ def _named(
     if not kept_images and missing is None:
         raise DatasetError(f"split '{split}' lists no images", path=where)
     return kept_images, kept_labels
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, or a folder that may not be entered
+        return False
 
 
 def _report(error: DatasetError, missing: list[DatasetError] | None) -> None:

@@ -276,6 +276,17 @@ def test_the_json_is_whole_and_plain(healthy: Path) -> None:
     }
 
 
+def test_odd_lines_of_a_list(healthy: Path) -> None:
+    """A pair that stands there twice, and a name that no file can have."""
+    pair = "train/train_000.jpg trainannot/train_000.png\n"
+    (healthy / "l.txt").write_text(pair + pair + f"{'a' * 5000}.jpg trainannot/train_001.png\n")
+    report = check(describe(healthy, splits="{train: {list: l.txt}}"))
+    assert codes(report) == {"no-image": 1, "repeated-image": 1}
+    assert [finding.message for finding in report.findings if finding.code == "repeated-image"] == [
+        "listed more than once"
+    ]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs links")
 def test_a_link_in_circles_and_one_to_nothing(healthy: Path) -> None:
     labels = healthy / "trainannot"

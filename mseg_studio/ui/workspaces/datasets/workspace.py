@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,9 @@ def as_text(report: dict[str, Any]) -> str:
     for found in report["findings"]:
         words = printable(f"{found['file']}: {found['message']}")
         lines.append(f"{found['severity']:7} {found['code']}: {words}")
+    named = Counter(found["code"] for found in report["findings"])
+    more = {code: count - named[code] for code, count in report["codes"].items() if count > named[code]}
+    lines += [f"        {code}: and {count} more" for code, count in more.items()]
     lines += ["", *(split_words(split) for split in report["splits"]), ""]
     lines += [f"{count['id']:5}  {count['name']}: {count['pixels']} pixels" for count in report["classes"]]
     return "\n".join(lines)
