@@ -118,6 +118,14 @@ def test_a_line_of_the_legend_shows_its_class_alone(window: MainWindow, qtbot: A
     assert seen.solo is None
 
 
+def test_painting_the_difference_ends_showing_one_class_alone(window: MainWindow, qtbot: Any) -> None:
+    switch(window, qtbot, "mine")
+    window.workspace.classes.show_alone("path")
+    window.workspace.show_difference()
+    qtbot.waitUntil(lambda: window.workspace.comparison.current is not None)
+    assert window.workspace.classes.visibility.solo is None and window.workspace.layers.view == "difference"
+
+
 def test_they_follow_the_taxonomy_and_have_nothing_to_say_about_the_models_own(
     window: MainWindow, qtbot: Any, doubles: Doubles
 ) -> None:

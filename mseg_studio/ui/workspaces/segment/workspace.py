@@ -206,6 +206,7 @@ class SegmentWorkspace(QObject):
 
     def show_difference(self) -> None:
         """Show where mapping labels would differ from projecting probabilities, or say why that cannot be."""
+        self.classes.show_alone(None)  # it is asked for the whole picture
         self.show_view("difference")
 
     def show_view(self, view: View) -> None:
