@@ -181,7 +181,7 @@ class _Title(QToolButton):
 
     def sizeHint(self) -> QSize:
         """Room for all of it."""
-        width = self.fontMetrics().horizontalAdvance(self.words.upper() + _MORE) + _TITLE_EDGE_PX + _ROUNDING_PX
+        width = self.fontMetrics().horizontalAdvance(self.words.upper() + _MORE) + _TITLE_EDGE_PX
         return QSize(width, super().sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:
@@ -195,7 +195,7 @@ class _Title(QToolButton):
 
     def _cut(self) -> None:
         metrics = self.fontMetrics()
-        room = self.width() - _TITLE_EDGE_PX - metrics.horizontalAdvance(_MORE)
+        room = self.width() - _TITLE_EDGE_PX - metrics.horizontalAdvance(_MORE) + _ROUNDING_PX
         self.setText(metrics.elidedText(self.words.upper(), Qt.TextElideMode.ElideMiddle, room) + _MORE)
 
 
