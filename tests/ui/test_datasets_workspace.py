@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -106,6 +107,17 @@ def test_the_report_is_copied_and_saved(qtbot: Any, page: DatasetsWorkspace, fau
     assert json.loads((tmp_path / "report.json").read_text()) == page.report
     page.save_report(tmp_path / "report.txt")
     assert (tmp_path / "report.txt").read_text() == text + "\n"
+
+
+def test_nothing_lies_over_another_thing_in_a_small_window(qtbot: Any, page: DatasetsWorkspace, faulty: Path) -> None:
+    check(qtbot, page, faulty)
+    page.resize(832, 506)
+    view = page.report_view
+    qtbot.waitUntil(lambda: page.width() == 832, timeout=WAIT_MS)
+    row = (view.verdict, view.code, view.search, view.copy, view.save)
+    for left, right in itertools.pairwise(row):
+        assert left.geometry().right() < right.geometry().left(), (left, right)
+    assert view.save.geometry().right() <= view.width()
 
 
 def test_a_healthy_dataset(qtbot: Any, page: DatasetsWorkspace, tmp_path: Path) -> None:

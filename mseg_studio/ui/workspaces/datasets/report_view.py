@@ -22,11 +22,11 @@ from PySide6.QtWidgets import (
 )
 
 from mseg_studio.ui.theme import Theme
-from mseg_studio.ui.widgets import Heading
+from mseg_studio.ui.widgets import ElidedLabel, Heading
 from mseg_studio.ui.workspaces.datasets.class_bars import ClassBars
 from mseg_studio.ui.workspaces.datasets.findings_model import FindingsFilter, FindingsModel, rows_of
 
-_WIDTHS_PX = (76, 140, 84, 240)
+_WIDTHS_PX = (76, 140, 64, 200)
 
 
 class ReportView(QWidget):
@@ -47,15 +47,16 @@ class ReportView(QWidget):
         self.code = QComboBox()
         self.code.setAccessibleName("Findings of one kind")
         self.code.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.code.setMinimumWidth(100)
         self.code.currentIndexChanged.connect(lambda _index: self._choose())
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search files and words…")
         self.search.setAccessibleName("Search the findings")
         self.search.setClearButtonEnabled(True)
-        self.search.setMinimumWidth(190)
+        self.search.setMinimumWidth(90)
         self.search.textChanged.connect(lambda _text: self._choose())
-        self.verdict = QLabel()
-        self.verdict.setTextFormat(Qt.TextFormat.PlainText)
+        self.verdict = ElidedLabel()
+        self.verdict.setMinimumWidth(60)
         self.copy = QPushButton("Copy report")
         self.save = QPushButton("Save report…")
         self.splits = QLabel()
