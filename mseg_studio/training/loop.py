@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mseg_studio.discovery import discover
 from mseg_studio.errors import CheckpointError, ConfigError, RunFailed, nearest
@@ -19,6 +18,7 @@ from mseg_studio.networks.spec import NetworkSpec
 from mseg_studio.progress import Cancelled, CancelToken
 from mseg_studio.training.augment import MEAN_RGB, STD_RGB, augment
 from mseg_studio.training.average import WeightAverage
+from mseg_studio.training.banded_loss import banded_cross_entropy
 from mseg_studio.training.checkpoint import RunState, load_newest, save_checkpoint
 from mseg_studio.training.config import (
     MAY_CHANGE_ON_RESUME,
@@ -29,7 +29,7 @@ from mseg_studio.training.config import (
     learning_rate,
 )
 from mseg_studio.training.data import Sample, SampleSet, load_samples, with_classes
-from mseg_studio.training.losses import class_weights, cross_entropy, lovasz_softmax
+from mseg_studio.training.losses import class_weights, lovasz_softmax
 from mseg_studio.training.metrics_log import MetricsLog
 from mseg_studio.training.optim import build_optimizer, load_optimizer, optimizer_tensors
 from mseg_studio.training.run_folder import RunFolder
@@ -127,8 +127,7 @@ class TrainLoop:
         strided = strided.float()
         stride = config.loss.label_stride
         coarse = labels_NHW[:, ::stride, ::stride]
-        logits = functional.interpolate(strided, size=coarse.shape[-2:], mode="bilinear", align_corners=True)
-        loss = cross_entropy(logits, coarse, self._weights_C)
+        loss = banded_cross_entropy(strided, coarse, self._weights_C)
         if config.loss.lovasz_weight and is_falling(config.optim, step=self.step, steps=config.steps):
             step = (labels_NHW.shape[-1] - 1) // (strided.shape[-1] - 1)
             loss = loss + config.loss.lovasz_weight * lovasz_softmax(strided, labels_NHW[:, ::step, ::step])

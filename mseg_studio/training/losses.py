@@ -20,11 +20,20 @@ def class_weights(pixels_C: Tensor, *, power: float, largest: float) -> Tensor:
 def cross_entropy(logits_NCHW: Tensor, labels_NHW: Tensor, weights_C: Tensor | None) -> Tensor:
     """Weighted mean over labelled pixels; zero, not NaN, where none is labelled."""
     total = functional.cross_entropy(logits_NCHW, labels_NHW, weights_C, ignore_index=IGNORE, reduction="sum")
-    valid = labels_NHW != IGNORE
+    return weighted_mean(total, pixel_weights(labels_NHW, weights_C))
+
+
+def pixel_weights(labels_NHW: Tensor, weights_C: Tensor | None) -> Tensor:
+    """How much every pixel counts (N, H, W) float32: its class's weight, without `weights_C` 1; not labelled, 0."""
+    labelled = labels_NHW != IGNORE
     if weights_C is None:
-        return total / valid.sum().clamp(min=1)
-    weight = torch.where(valid, weights_C[labels_NHW.clamp(max=len(weights_C) - 1)], 0.0).sum()
-    return total / weight.clamp(min=1e-6)
+        return labelled.float()
+    return torch.where(labelled, weights_C[labels_NHW.clamp(max=len(weights_C) - 1)], 0.0)
+
+
+def weighted_mean(total: Tensor, weights_NHW: Tensor) -> Tensor:
+    """A sum over pixels by what the pixels weigh; zero, not NaN, where none weighs anything."""
+    return total / weights_NHW.sum().clamp(min=1e-6)
 
 
 def lovasz_softmax(logits_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
