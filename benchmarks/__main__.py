@@ -18,7 +18,7 @@ from mseg_studio.inference.openmp import wait_quietly
 
 _QUICK_S = 270.0
 """Repeats end here; what is under way may take a little longer."""
-_OTHERS = (("benchmarks.window_start",), ("benchmarks.training_step", "--rounds", "2"))
+_OTHERS = (("benchmarks.window_start",), ("benchmarks.training_step", "--rounds", "2"), ("benchmarks.loss_step",))
 
 
 def main() -> int:
