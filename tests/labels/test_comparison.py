@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mseg_studio.errors import TaxonomyError
@@ -49,6 +49,7 @@ def expected(dense_CHW: np.ndarray, projection: Projection, only: tuple[int, ...
 
 
 @settings(max_examples=60, deadline=None)
+@example(seed=225, classes=3, groups=1, drop=1, only=())
 @given(
     st.integers(0, 999), st.integers(2, 12), st.integers(1, 5), st.integers(0, 2), st.sampled_from([(), (0,), (0, 1)])
 )
@@ -63,7 +64,9 @@ def test_both_ways_are_those_of_plain_numpy(seed, classes, groups, drop, only):
     sums = np.sort(projection.weights[part] @ kept(scores).reshape(classes, -1), axis=0)
     clear = np.ones(projected.size, bool) if len(part) < 2 else sums[-1] - sums[-2] > 1e-6
     assert (found.projected.ids_HW == projected).ravel()[clear].all()
-    np.testing.assert_array_equal(found.mapped.ids_HW, mapped)
+    best = np.sort(kept(scores), axis=0)
+    alone = best[-1] > best[-2]  # two that float16 made equal have no winner that plain numpy knows
+    np.testing.assert_array_equal(found.mapped.ids_HW[alone], mapped[alone])
     assert np.abs(found.no_target_HW / 255 - lost).max() <= 0.5 / 255 + 1e-4
     assert found.no_target_share == pytest.approx(lost.mean(), abs=1e-4)
 
