@@ -51,9 +51,9 @@ def headless(path: Path) -> float:
 
     from mseg_studio.inference.jobs import Job, SegmentedFrame
     from mseg_studio.inference.loaded_model import load_model
-    from mseg_studio.inference.openmp import available_cores
     from mseg_studio.inference.pipeline import WriteBehind, read_ahead, segment_here
     from mseg_studio.media.source import open_source
+    from mseg_studio.settings import available_cores
     from mseg_studio.taxonomy.catalog import default_catalog
 
     torch.set_num_threads(available_cores())

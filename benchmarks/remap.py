@@ -17,8 +17,9 @@ import numpy as np
 from benchmarks.rounds import in_turns
 from mseg_studio.datasets.description import DatasetDescription, load_dataset
 from mseg_studio.datasets.mapping import LabelMapping, label_mapping
-from mseg_studio.datasets.remap import Remapped, cores, remap
+from mseg_studio.datasets.remap import Remapped, remap
 from mseg_studio.media.image import write_ids_png, write_rgb_png
+from mseg_studio.settings import available_cores
 
 _CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
 _IDS = "{0: Sky, 1: Building, 2: Column_Pole, 3: Road, 4: Sidewalk, 5: Tree, 6: SignSymbol, 7: Fence, 8: Car"
@@ -53,7 +54,7 @@ def measure(rounds: int = _ROUNDS, *, made: int = _MADE) -> dict[str, object]:
             "cpu_ms_per_label": 1000 * cpu_s / labels,
             "ratio": rates["remap"] / rates["plain"],
             "labels": labels,
-            "cores": cores(),
+            "cores": available_cores(),
             "source": "CamVid" if _CAMVID.is_dir() else "made",
         }
 

@@ -150,3 +150,10 @@ def _from_mapping(raw: dict[str, Any], path: Path) -> AppSettings:
         return AppSettings(**values)
     except ConfigError as error:
         raise ConfigError(error.reason, path=path) from error
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

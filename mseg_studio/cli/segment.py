@@ -117,10 +117,10 @@ def _job(
     from mseg_studio.inference.fleet import Fleet, parse_devices
     from mseg_studio.inference.jobs import Job
     from mseg_studio.inference.loaded_model import load_model
-    from mseg_studio.inference.openmp import available_cores
     from mseg_studio.inference.pipeline import segment_here
     from mseg_studio.labels.export import measures_of
     from mseg_studio.labels.score_map import DEFAULT_K
+    from mseg_studio.settings import available_cores
     from mseg_studio.taxonomy.catalog import default_catalog
 
     try:

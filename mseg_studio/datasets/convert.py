@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -19,20 +18,20 @@ import yaml
 from mseg_studio.datasets.description import FORMAT
 from mseg_studio.datasets.keys import mapping_of, number_of, text_of
 from mseg_studio.datasets.label_format import LabelFormat
-from mseg_studio.datasets.output_lock import output_lock
+from mseg_studio.datasets.output_folder import DESCRIPTION_FILE, opened_output
 from mseg_studio.datasets.pairing import Pair
 from mseg_studio.datasets.remap_plan import refuse_in_list
-from mseg_studio.datasets.remap_state import STATE_FILE, RemapState
 from mseg_studio.errors import ConfigError, DatasetError, ExportError
 from mseg_studio.labels.export_errors import export_errors
 from mseg_studio.labels.importer import Importer, Reading, Unknown
 from mseg_studio.media.image import is_image_path, write_ids_png
 from mseg_studio.plain_yaml import read_yaml
 from mseg_studio.progress import CancelToken, Progress, ProgressClock
+from mseg_studio.settings import available_cores
 from mseg_studio.storage import is_leftover, write_atomic
 from mseg_studio.taxonomy.palette import palette_rgb
 
-DESCRIPTION_FILE, LIST_FILE = "dataset.yaml", "all.txt"
+LIST_FILE = "all.txt"
 _AHEAD = 8
 """Files a thread may be ahead of the one that is waited for."""
 _WORD_KEYS = ("id_map", "colour_map", "names")
@@ -184,7 +183,7 @@ def convert(
             tell(task, "counted", reading)
         return tally
     key = _key(labels, unknown)
-    with output_lock(output), _prepared(output, tasks) as state:
+    with opened_output(output, [task.output for task in tasks]) as state:
         done = [task for task in tasks if state.is_done(task.source, task.output, key)]
         for task in done:
             tell(task, "skipped", None)
@@ -221,27 +220,6 @@ def write_description(tasks: Sequence[ConvertTask], labels: LabelFormat, output:
     return output / DESCRIPTION_FILE
 
 
-@contextlib.contextmanager
-def _prepared(output: Path, tasks: Sequence[ConvertTask]) -> Iterator[RemapState]:
-    """Make the folders. Raises ExportError where something lies there that no earlier run made."""
-    if not (output / STATE_FILE).exists():
-        for path in (output / DESCRIPTION_FILE, *(task.output for task in tasks)):
-            if path.exists():
-                raise ExportError("is there already, and not from an earlier run; choose another folder", path=path)
-    for folder in sorted({output, *(task.output.parent for task in tasks)}):
-        with export_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            for path in folder.iterdir():
-                if is_leftover(path):
-                    path.unlink(missing_ok=True)
-    with export_errors(output / STATE_FILE):
-        state = RemapState(output)
-    try:
-        yield state
-    finally:
-        state.close()
-
-
 def _ordered(
     tasks: Iterable[ConvertTask],
     work: Callable[[ConvertTask], Reading],
@@ -249,7 +227,7 @@ def _ordered(
     cancel: CancelToken,
 ) -> Iterator[tuple[ConvertTask, Reading]]:
     """Results in order; a few files are under way at a time, so memory does not grow with their number."""
-    number = threads or _cores()
+    number = threads or available_cores()
     waiting: deque[tuple[ConvertTask, Future[Reading]]] = deque()
     with ThreadPoolExecutor(number) as pool:
         try:
@@ -310,7 +288,3 @@ def _stem(name: str, suffix: str | None) -> str:
     if suffix and name.endswith(suffix):
         return name.removesuffix(suffix)
     return name.removesuffix(Path(name).suffix)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

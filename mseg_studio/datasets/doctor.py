@@ -6,7 +6,6 @@ of each only counts stay: memory grows with the number of file names alone.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from mseg_studio.datasets.doctor_report import ClassCount, Report, SplitCount
 from mseg_studio.datasets.pairing import MissingFolderError, MissingLabelError, Pair
 from mseg_studio.errors import ConfigError, DatasetError, nearest
 from mseg_studio.progress import CancelToken, Progress, ProgressClock
+from mseg_studio.settings import available_cores
 
 _UNDER_WAY = 8
 """Pairs under way for each thread."""
@@ -129,7 +129,7 @@ def _examined(
 ) -> Iterator[PairFacts]:
     """Facts of each pair in order. Raises Cancelled; what is under way then is waited for, the rest is dropped."""
     doctor = PairDoctor(description)
-    count = workers or _cores()
+    count = workers or available_cores()
     under_way: deque[Future[PairFacts]] = deque()
     pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix="dataset-doctor")
     try:
@@ -213,7 +213,3 @@ class _Tally:
             ClassCount(info.id, info.name, info.rgb, int(self._pixels[info.id]), int(self._images[info.id]))
             for info in self._taxonomy.classes
         )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,16 +12,17 @@ from typing import Literal
 
 from mseg_studio.datasets.description import DatasetDescription
 from mseg_studio.datasets.mapping import LabelMapping
-from mseg_studio.datasets.output_lock import output_lock
+from mseg_studio.datasets.output_folder import DESCRIPTION_FILE, opened_output
 from mseg_studio.datasets.pairing import Pair
-from mseg_studio.datasets.remap_plan import DESCRIPTION_FILE, OutputTree, RemapTask, chosen_splits
-from mseg_studio.datasets.remap_state import STATE_FILE, RemapState
+from mseg_studio.datasets.remap_plan import OutputTree, RemapTask, chosen_splits
+from mseg_studio.datasets.remap_state import RemapState
 from mseg_studio.errors import ConfigError, DatasetError, ExportError
 from mseg_studio.labels.export_errors import export_errors
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.media.image import encode_ids_png
 from mseg_studio.progress import CancelToken, Progress, ProgressClock
-from mseg_studio.storage import flush, is_leftover, write_whole
+from mseg_studio.settings import available_cores
+from mseg_studio.storage import flush, write_whole
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.taxonomy.palette import palette_rgb
 
@@ -120,7 +119,10 @@ def write_labels(
     chosen = chosen_splits(description, splits)
     tasks = tree.tasks(chosen)
     clock, counts = ProgressClock(len(tasks), "labels"), {"done": 0, "skipped": 0}
-    with output_lock(output), _prepared(output, tasks, forget=options.force) as state:
+    with opened_output(output, [task.output for task in tasks], forget=options.force) as state:
+        # An older description would promise labels that are being replaced.
+        with export_errors(output / DESCRIPTION_FILE):
+            (output / DESCRIPTION_FILE).unlink(missing_ok=True)
         for task, status in _run(tasks, writer, state, options, cancel or CancelToken()):
             counts[status] += 1
             if on_label is not None:
@@ -137,39 +139,11 @@ def write_labels(
     return Remapped(counts["done"], counts["skipped"], path)
 
 
-def _prepare(output: Path, tasks: Sequence[RemapTask], *, force: bool) -> None:
-    """Make the folders. Raises ExportError where something lies there that no earlier run made."""
-    if not force and not (output / STATE_FILE).exists():
-        for path in (output / DESCRIPTION_FILE, *(task.output for task in tasks)):
-            if path.exists():
-                raise ExportError("is there already, and not from an earlier run; choose another folder", path=path)
-    for folder in sorted({output, *(task.output.parent for task in tasks)}):
-        with export_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            for path in folder.iterdir():
-                if is_leftover(path):
-                    path.unlink(missing_ok=True)
-    # An older description would promise labels that are being replaced.
-    with export_errors(output / DESCRIPTION_FILE):
-        (output / DESCRIPTION_FILE).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _prepared(output: Path, tasks: Sequence[RemapTask], *, forget: bool) -> Iterator[RemapState]:
-    _prepare(output, tasks, force=forget)
-    with export_errors(output / STATE_FILE):
-        state = RemapState(output, forget=forget)
-    try:
-        yield state
-    finally:
-        state.close()
-
-
 def _run(
     tasks: Sequence[RemapTask], writer: LabelWriter, state: RemapState, options: RemapOptions, cancel: CancelToken
 ) -> Iterator[tuple[RemapTask, Literal["done", "skipped"]]]:
     """Every task in order, as soon as it is done. What was begun before an error or a stop is finished and recorded."""
-    threads = options.threads or cores()
+    threads = options.threads or available_cores()
     palette = palette_rgb(writer.target) if options.palette and writer.target.ignore_id == 255 else None
 
     def make(task: RemapTask) -> int:
@@ -224,8 +198,3 @@ def _others(
         ):
             found[name] = list(tasks)
     return found
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 
 from mseg_studio.datasets.description import FORMAT, DatasetDescription
+from mseg_studio.datasets.output_folder import DESCRIPTION_FILE
 from mseg_studio.datasets.pairing import FolderSplit, JoinedSplit, ListSplit, Pair, PatternSplit, Split
 from mseg_studio.errors import ConfigError, DatasetError, ExportError
 from mseg_studio.labels.export_errors import export_errors
 from mseg_studio.storage import write_atomic
 from mseg_studio.taxonomy.model import Taxonomy
 
-DESCRIPTION_FILE = "dataset.yaml"
 _SUFFIX = ".png"
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from mseg_studio.inference.cost import Cost, count
 from mseg_studio.inference.memory import peak_bytes
-from mseg_studio.inference.openmp import available_cores
 from mseg_studio.inference.pace import Pace, Parts, Setup, Work
 from mseg_studio.inference.recipe import Recipe, from_dict
 from mseg_studio.networks.card import ModelCard
+from mseg_studio.settings import available_cores
 
 _GFLOP_A_MEGAPIXEL = {"hrnet-w48": 745.0, "hrnet-w18-small": 37.5, "pspnet-50": 1448.0, "pspnet-101": 2057.0}
 """Multiplications and additions of the network, 194 classes."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from mseg_studio.settings import available_cores
+
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
 """Sleep soon; GNU's OpenMP spins for some microseconds before, which keeps an idle machine as fast as it was."""
 
@@ -18,13 +20,6 @@ def wait_quietly() -> None:
     """Set what the person has not set. Call before the first import of torch; later it does nothing."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def threads_beside_a_window() -> int:
