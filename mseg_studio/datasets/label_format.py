@@ -28,10 +28,6 @@ class LabelFormat:
     _readers: dict[tuple[Path | None, Unknown], LabelReader] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
-    def annotations_of(self, split: str) -> Path | None:
-        """The annotation file of a split, None for a format without."""
-        return self.split_annotations.get(split, self.options.annotations)
-
     def reading(self, pair: Pair, *, unknown: Unknown = "stop") -> Reading:
         """The labels of a pair, read as `LabelReader.reading` does. Raises DatasetError, ImageReadError."""
         return self._reader(pair.annotations or self.options.annotations, unknown).reading(pair.label)

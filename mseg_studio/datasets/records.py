@@ -118,17 +118,23 @@ def append_records(path: Path, records: Iterable[Record]) -> None:
         os.fsync(stream.fileno())
 
 
-def read_records(path: Path) -> tuple[Record, ...]:
-    """All records in order. Raises DatasetError naming the file and the line, also for a newer version."""
+def read_file(path: Path, expected: str, *, most_bytes: int) -> bytes:
+    """All of a file that holds `expected`. Raises DatasetError: missing, unreadable, or too large for that."""
     try:
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(most_bytes + 1)
     except FileNotFoundError as error:
         raise DatasetError("no such file of records", path=path) from error
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror}", path=path) from error
-    if len(data) > MAX_BYTES:
-        raise DatasetError(f"is larger than {MAX_BYTES >> 20} MiB, expected records", path=path)
+    if len(data) > most_bytes:
+        raise DatasetError(f"is larger than {most_bytes >> 20} MiB, expected {expected}", path=path)
+    return data
+
+
+def read_records(path: Path) -> tuple[Record, ...]:
+    """All records in order. Raises DatasetError naming the file and the line, also for a newer version."""
+    data = read_file(path, "records", most_bytes=MAX_BYTES)
     lines = data[: data.rfind(b"\n") + 1].split(b"\n")
     _check_head(lines[0], path)
     found = []

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mseg_studio.datasets.description import IGNORE
-from mseg_studio.datasets.records import Record, Segment
+from mseg_studio.datasets.records import Record, Segment, read_file
 from mseg_studio.errors import DatasetError
 from mseg_studio.taxonomy.catalog import UNIVERSAL, default_catalog
 
@@ -160,16 +160,7 @@ def _below_sequence(name: str) -> str | None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        raise DatasetError("no such file of records", path=path) from error
-    except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror}", path=path) from error
-    if len(data) > MAX_BYTES:
-        raise DatasetError(f"is larger than {MAX_BYTES >> 20} MiB, expected a list of segments", path=path)
-    try:
-        return data.decode("utf-8-sig").splitlines()
+        return read_file(path, "a list of segments", most_bytes=MAX_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DatasetError(f"byte {error.start} is not UTF-8, expected a list of segments", path=path) from error
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mseg_studio.errors import TaxonomyError, nearest, printable
+from mseg_studio.errors import TaxonomyError
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog
 from mseg_studio.taxonomy.link_table import LinkTable, link_tables
 from mseg_studio.taxonomy.projection import Links
 from mseg_studio.taxonomy.table import TaxonomyTable
+from mseg_studio.taxonomy.table_nodes import no_class
 
 LinkKind = Literal["one", "merge", "split", "none"]
 
@@ -65,9 +66,7 @@ def class_links(catalog: Catalog, taxonomy: str, class_name: str) -> ClassLinks:
     if own is None:
         own = _node(catalog.table(taxonomy))  # not usable: say why, or that there is none
     if class_name not in own.classes:
-        raise TaxonomyError(
-            f"taxonomy '{printable(taxonomy)}' has no class '{printable(class_name)}'{nearest(class_name, own.classes)}"
-        )
+        raise TaxonomyError(no_class(taxonomy, class_name, own.classes))
     others = [node for node in nodes.values() if node.name != taxonomy]
     incoming = [link for node in others for link in _incoming(node, own, class_name)]
     outgoing = [link for node in others for link in _outgoing(own, node, class_name)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from mseg_studio.errors import TaxonomyError, nearest, printable
+from mseg_studio.errors import TaxonomyError, printable
 from mseg_studio.settings import user_folder
 from mseg_studio.storage import write_atomic
 from mseg_studio.taxonomy.catalog import UNIVERSAL, Catalog, default_catalog
@@ -26,6 +26,7 @@ from mseg_studio.taxonomy.lint_yaml import lint_yaml
 from mseg_studio.taxonomy.model import MAX_NAME, ClassInfo, Taxonomy
 from mseg_studio.taxonomy.projection import Links
 from mseg_studio.taxonomy.table import TaxonomyTable, read_table
+from mseg_studio.taxonomy.table_nodes import no_class
 from mseg_studio.taxonomy.table_text import table_text
 
 _REST_RGB = (96, 96, 96)
@@ -322,7 +323,7 @@ def _known(members: Iterable[str]) -> tuple[str, ...]:
     known = _universal_names()
     for name in members:
         if name not in known:
-            raise TaxonomyError(f"taxonomy '{UNIVERSAL}' has no class '{printable(name)}'{nearest(name, known)}")
+            raise TaxonomyError(no_class(UNIVERSAL, name, known))
     return members
 
 
