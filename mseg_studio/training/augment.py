@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mseg_studio.training.config import AugmentConfig
+from mseg_studio.training.head import IGNORE
 
-IGNORE = 255
-"""Label of pixels that do not count, and of the padding."""
 MEAN_RGB = (123.675, 116.28, 103.53)
 STD_RGB = (58.395, 57.12, 57.375)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mseg_studio.inference.row_threads import over_rows
-from mseg_studio.training.augment import IGNORE
+from mseg_studio.training.head import IGNORE
 from mseg_studio.training.losses import pixel_weights, weighted_mean
 
 BAND_VALUES = 1 << 18

@@ -23,10 +23,9 @@ from torch import Tensor
 from mseg_studio.errors import CheckpointError, ConfigError, MSegStudioError
 from mseg_studio.networks.card import CARD_FILE, WEIGHTS_FILE, Metric, ModelCard, write_card
 from mseg_studio.storage import sha256_file, write_atomic
-from mseg_studio.taxonomy.catalog import default_catalog
-from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.training.checkpoint import RunState, load_checkpoint, load_newest
-from mseg_studio.training.config import TrainConfig, config_from_dict
+from mseg_studio.training.config_file import config_from_dict
+from mseg_studio.training.head import Head, head_of
 from mseg_studio.training.loop import find_network
 from mseg_studio.training.run_folder import RunFolder
 
@@ -53,8 +52,9 @@ def export_model(run: Path, destination: Path, *, checkpoint: str = "best", text
     """
     state = _load(RunFolder.open(run), checkpoint)
     config = config_from_dict(state.config)
-    taxonomy = default_catalog().taxonomy(config.taxonomy)
-    tensors = full_head(state.average or state.network, config=config, taxonomy=taxonomy)
+    head = head_of(config)
+    taxonomy = head.taxonomy
+    tensors = full_head(state.average or state.network, network=config.network, head=head)
     destination.mkdir(parents=True, exist_ok=True)
     weights = destination / WEIGHTS_FILE
     write_atomic(weights, save({key: _half(key, value) for key, value in tensors.items()}))
@@ -66,27 +66,28 @@ def export_model(run: Path, destination: Path, *, checkpoint: str = "best", text
         crop_px=config.card_crop_px,
         base_size=config.base_size,
         weights_sha256=sha256_file(weights),
-        trained_classes=config.dataset.targets,
+        trained_classes=head.trained,
         **{field.name: getattr(texts, field.name) for field in dataclasses.fields(texts)},
     )
     write_card(destination / CARD_FILE, card)
     return card
 
 
-def full_head(tensors: Mapping[str, Tensor], *, config: TrainConfig, taxonomy: Taxonomy) -> dict[str, Tensor]:
-    """The network's tensors with the trained rows of the heads at their ids in `taxonomy`.
+def full_head(tensors: Mapping[str, Tensor], *, network: str, head: Head) -> dict[str, Tensor]:
+    """The network's tensors with the head's rows at their ids in its taxonomy.
 
-    Raises TaxonomyError when a trained class is none of the taxonomy's, CheckpointError when rows and classes differ.
+    Raises CheckpointError when the tensors have another number of rows.
     """
-    ids = torch.tensor([taxonomy.id_of(name) for name in config.dataset.targets])
+    rows = [row for row, name in enumerate(head.rows) if name]
+    ids = torch.tensor([head.taxonomy.id_of(head.rows[row]) for row in rows])
     full = dict(tensors)
-    for layer in find_network(config.network).class_layers:
+    for layer in find_network(network).class_layers:
         rows_weight, rows_bias = tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]
-        if len(rows_weight) != len(ids):
-            raise CheckpointError(f"the head has {len(rows_weight)} rows, the configuration names {len(ids)} classes")
-        weight = rows_weight.new_zeros(taxonomy.num_channels, *rows_weight.shape[1:])
-        bias = rows_bias.new_full((taxonomy.num_channels,), UNTRAINED_BIAS)
-        weight[ids], bias[ids] = rows_weight, rows_bias
+        if len(rows_weight) != len(head.rows):
+            raise CheckpointError(f"the head has {len(rows_weight)} rows, the configuration {len(head.rows)}")
+        weight = rows_weight.new_zeros(head.taxonomy.num_channels, *rows_weight.shape[1:])
+        bias = rows_bias.new_full((head.taxonomy.num_channels,), UNTRAINED_BIAS)
+        weight[ids], bias[ids] = rows_weight[rows], rows_bias[rows]
         full |= {f"{layer}.weight": weight, f"{layer}.bias": bias}
     return full
 

@@ -20,20 +20,16 @@ from mseg_studio.training.augment import MEAN_RGB, STD_RGB, augment
 from mseg_studio.training.average import WeightAverage
 from mseg_studio.training.banded_loss import banded_cross_entropy
 from mseg_studio.training.checkpoint import RunState, load_newest, save_checkpoint
-from mseg_studio.training.config import (
-    MAY_CHANGE_ON_RESUME,
-    TrainConfig,
-    config_as_dict,
-    config_from_dict,
-    is_falling,
-    learning_rate,
-)
-from mseg_studio.training.data import Sample, SampleSet, load_samples, with_classes
+from mseg_studio.training.config import MAY_CHANGE_ON_RESUME, TrainConfig
+from mseg_studio.training.config_file import config_as_dict, config_from_dict
+from mseg_studio.training.data import Sample, SampleSet, load_samples
+from mseg_studio.training.head import Head, head_of, resolved
 from mseg_studio.training.losses import class_weights, lovasz_softmax
 from mseg_studio.training.metrics_log import MetricsLog
 from mseg_studio.training.optim import build_optimizer, load_optimizer, optimizer_tensors
 from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.sampler import batch_draws, draw_index, draw_random
+from mseg_studio.training.schedule import is_falling, learning_rate
 from mseg_studio.training.validation import validate
 
 MAX_BAD_STEPS = 10
@@ -51,19 +47,21 @@ class TrainLoop:
 
         Raises ConfigError, DatasetError, and CheckpointError when there are checkpoints and none verifies.
         """
-        config = with_classes(config)
+        config = resolved(config)
+        self._head = head_of(config)
+        self._dataset = config.trained[0]
         self._folder, self._config, self._log = folder, config, log
         self.device = resolve_device(config.device)
         if config.threads:
             torch.set_num_threads(config.threads)
-        self._train = load_samples(config.dataset, split=config.dataset.train_split, leave_out=config.dataset.leave_out)
-        self._val = load_samples(config.dataset, split=config.dataset.val_split)
-        rows, classes = config.dataset.targets, config.dataset.classes
-        self._rare_ids = [rows.index(classes[name]) for name in config.augment.rare_classes]
-        self._network = _build_network(config).to(self.device)
+        train, val = self._dataset, config.validated[0]
+        self._train = load_samples(train, self._head, split=train.train_split, leave_out=train.leave_out)
+        self._val = load_samples(val, self._head, split=val.val_split)
+        self._rare_ids = [self._head.rows.index(train.classes[name]) for name in config.augment.rare_classes]
+        self._network = _build_network(config, self._head).to(self.device)
         self._optimizer = build_optimizer(self._network, config.optim)
         self._average = WeightAverage(self._network, decay=config.optim.average_decay)
-        self._weights_C = _loss_weights(config, self._train, self.device)
+        self._weights_C = _loss_weights(config, self._head, self._train, self.device)
         self.step = 0
         self.best: dict[str, Any] | None = None
         self._validated_step = 0
@@ -135,7 +133,7 @@ class TrainLoop:
 
     def _indices(self) -> list[int]:
         config, size = self._config, len(self._train.samples)
-        return [draw_index(config.seed, config.dataset.name, n=n, size=size) for n in self._draws()]
+        return [draw_index(config.seed, self._dataset.name, n=n, size=size) for n in self._draws()]
 
     def _draws(self) -> range:
         return batch_draws(self.step, self._config.batch)
@@ -145,7 +143,7 @@ class TrainLoop:
         config = self._config
         pixels, labels = [], []
         for n, index in zip(self._draws(), self._indices(), strict=True):
-            crop = self._crop(self._train.samples[index], draw_random(config.seed, config.dataset.name, n=n))
+            crop = self._crop(self._train.samples[index], draw_random(config.seed, self._dataset.name, n=n))
             pixels.append(crop[0])
             labels.append(crop[1])
         return normalised(np.stack(pixels)), torch.from_numpy(np.stack(labels)).long()
@@ -171,11 +169,9 @@ class TrainLoop:
         return True
 
     def _validate(self, stop: CancelToken) -> None:
-        names, precision = self._config.dataset.row_names, self._config.precision
+        head, precision = self._head.as_taxonomy, self._config.precision
         with self._average.applied(self._network):
-            result = validate(
-                self._network, self._val, classes=names, precision=precision, device=self.device, stop=stop
-            )
+            result = validate(self._network, self._val, head=head, precision=precision, device=self.device, stop=stop)
         self._validated_step = self.step
         iou = {name: round(value, 5) for name, value in result.iou.items()}
         self._write("validation", miou=round(result.miou, 5), iou=iou)
@@ -237,7 +233,7 @@ def find_network(name: str) -> NetworkSpec:
     return spec
 
 
-def _build_network(config: TrainConfig) -> nn.Module:
+def _build_network(config: TrainConfig, head: Head) -> nn.Module:
     """Random weights from the seed, one row of the head a class, channels last: the fast layout on CPUs."""
     spec = find_network(config.network)
     try:
@@ -246,17 +242,17 @@ def _build_network(config: TrainConfig) -> nn.Module:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     torch.manual_seed(config.seed)
-    network: nn.Module = spec.build(len(config.dataset.targets)).to(memory_format=torch.channels_last)
+    network: nn.Module = spec.build(len(head.rows)).to(memory_format=torch.channels_last)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = config.optim.norm_momentum
     return network
 
 
-def _loss_weights(config: TrainConfig, data: SampleSet, device: torch.device) -> Tensor | None:
+def _loss_weights(config: TrainConfig, head: Head, data: SampleSet, device: torch.device) -> Tensor | None:
     if config.loss.class_weight_power == 0:
         return None
-    pixels = torch.from_numpy(data.pixels_of_classes(len(config.dataset.targets)))
+    pixels = torch.from_numpy(data.pixels_of_classes(len(head.rows)))
     weights = class_weights(pixels, power=config.loss.class_weight_power, largest=config.loss.class_weight_max)
     return weights.to(device)
 
@@ -265,7 +261,8 @@ def _check_same_run(state: RunState, config: TrainConfig, data: SampleSet) -> No
     """Raise ConfigError when the checkpoint belongs to another configuration or other data."""
     now, then = config_as_dict(config), config_as_dict(config_from_dict(state.config))
     for values in (now, then):
-        values["dataset"]["description"] = ""  # the data may move: their hash says whether they are the same
+        for dataset in values["datasets"]:
+            dataset["description"] = ""  # the data may move: their hash says whether they are the same
     changed = [key for key in now if key not in MAY_CHANGE_ON_RESUME and now[key] != then[key]]
     if changed:
         raise ConfigError(f"{', '.join(changed)} changed since the last checkpoint; start a new run for that")

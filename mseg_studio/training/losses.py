@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mseg_studio.training.augment import IGNORE
+from mseg_studio.training.head import IGNORE
 
 
 def class_weights(pixels_C: Tensor, *, power: float, largest: float) -> Tensor:

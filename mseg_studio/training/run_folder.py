@@ -14,7 +14,8 @@ import psutil
 
 from mseg_studio.errors import ConfigError
 from mseg_studio.storage import write_json_atomic
-from mseg_studio.training.config import TrainConfig, load_config, save_config
+from mseg_studio.training.config import TrainConfig
+from mseg_studio.training.config_file import load_config, save_config
 
 Status = Literal["finished", "failed", "stopped"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,7 +13,7 @@ from mseg_studio.evaluation.metrics import Metrics, metrics
 from mseg_studio.inference.preprocess import normalised
 from mseg_studio.labels.label_map import LabelMap
 from mseg_studio.progress import CancelToken
-from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
+from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.training.config import TrainPrecision
 from mseg_studio.training.data import SampleSet
 
@@ -25,16 +23,15 @@ def validate(
     network: nn.Module,
     data: SampleSet,
     *,
-    classes: Sequence[str],
+    head: Taxonomy,
     precision: TrainPrecision,
     device: torch.device,
     stop: CancelToken,
 ) -> Metrics:
-    """Score `network` (its weights as they are) on whole images of a split; `classes` names the rows of its head.
+    """Score `network` (its weights as they are) on whole images of a split; `head` names the rows of its head.
 
     Raises Cancelled when `stop` is set before the last image.
     """
-    head = Taxonomy("head", tuple(ClassInfo(row, name, (0, 0, 0)) for row, name in enumerate(classes)))
     was_training = network.training
     network.eval()
     matrix = ConfusionMatrix.empty(head)

@@ -16,7 +16,7 @@ from types import FrameType
 
 from mseg_studio.errors import MSegStudioError
 from mseg_studio.progress import CancelToken
-from mseg_studio.training.config import load_config
+from mseg_studio.training.config_file import load_config
 from mseg_studio.training.loop import TrainLoop
 from mseg_studio.training.metrics_log import MetricsLog
 from mseg_studio.training.run_folder import RunFolder

@@ -54,7 +54,8 @@ def make_config(description: Path | str = "data.yaml", **changes: Any) -> TrainC
     """A run of a few quick steps that uses every part of the loop."""
     config = TrainConfig(
         name="tiny",
-        dataset=DatasetConfig(str(description), name="tiny", classes=CLASSES),
+        datasets=(DatasetConfig(str(description), name="tiny", classes=CLASSES),),
+        start="random",
         steps=11,
         batch=2,
         augment=AugmentConfig(
@@ -80,3 +81,9 @@ def make_config(description: Path | str = "data.yaml", **changes: Any) -> TrainC
         base_size=48,
     )
     return dataclasses.replace(config, **changes)
+
+
+def with_dataset(config: TrainConfig, **changes: Any) -> TrainConfig:
+    """The configuration with other fields of its first dataset."""
+    first, *others = config.datasets
+    return dataclasses.replace(config, datasets=(dataclasses.replace(first, **changes), *others))

@@ -11,18 +11,10 @@ from hypothesis import strategies as st
 
 from mseg_studio.datasets.ready import ready_path
 from mseg_studio.errors import ConfigError
-from mseg_studio.training.config import (
-    AugmentConfig,
-    OptimConfig,
-    TrainConfig,
-    config_as_dict,
-    config_from_dict,
-    is_falling,
-    learning_rate,
-    load_config,
-    save_config,
-)
-from tests.training.factory import make_config
+from mseg_studio.training.config import AugmentConfig, DatasetConfig, OptimConfig, TrainConfig
+from mseg_studio.training.config_file import config_as_dict, config_from_dict, load_config, save_config, with_settings
+from mseg_studio.training.schedule import is_falling, learning_rate
+from tests.training.factory import make_config, with_dataset
 
 
 def test_a_file_gives_back_the_configuration(tmp_path: Path) -> None:
@@ -44,7 +36,7 @@ def test_any_configuration_survives_plain_values(
     config = make_config(
         steps=steps, optim=OptimConfig(lr=lr, clip_norm=clip), augment=AugmentConfig(crop_px=33, scale=(low, 1.5))
     )
-    config = dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, leave_out=tuple(prefixes)))
+    config = with_dataset(config, leave_out=tuple(prefixes))
     assert config_from_dict(config_as_dict(config)) == config
 
 
@@ -64,8 +56,14 @@ def test_any_configuration_survives_plain_values(
         ({"augment": {"rare_classes": ["Tram"]}}, "augment.rare_classes must be names"),
         ({"augment": 3}, "augment. is 3, expected `key: value` lines"),
         ({"loss": {"label_stride": 3}}, "loss.label_stride must be 1, 2 or 4"),
-        ({"dataset": {"description": "d", "classes": {"a": "sky", "b": "sky"}}}, "must lead to 2 to 255 classes"),
-        ({"dataset": {}}, "key 'dataset.description' is missing"),
+        ({"datasets": [{}]}, "key 'datasets.0.description' is missing"),
+        ({"datasets": []}, "at least one must have a train_split"),
+        ({"datasets": [{"description": "d", "train_split": ""}]}, "at least one must have a train_split"),
+        ({"datasets": [{"description": "d"}, {"description": "e"}]}, "two are called 'data'"),
+        ({"datasets": [{"description": "d", "name": n} for n in "abc"]}, "batch 2 is not divisible by the 3 datasets"),
+        ({"combine": "mgda"}, "mgda needs at least two datasets"),
+        ({"accumulate": 0}, "accumulate must be at least 1"),
+        ({"keep": 1}, "keep must be at least 2"),
     ],
 )
 def test_a_wrong_value_is_named(change: dict[str, object], message: str) -> None:
@@ -93,14 +91,14 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None
 
 def test_a_description_is_found_beside_the_configuration(tmp_path: Path) -> None:
     save_config(tmp_path / "config.yaml", make_config("../data.yaml"))
-    assert Path(load_config(tmp_path / "config.yaml").dataset.description) == (tmp_path / "../data.yaml").resolve()
+    assert Path(load_config(tmp_path / "config.yaml").datasets[0].description) == (tmp_path / "../data.yaml").resolve()
 
 
 def test_a_ready_description_and_the_folder_of_its_data(tmp_path: Path) -> None:
     config = make_config("camvid-480x360")
-    config = dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, root="data"))
+    config = with_dataset(config, root="data")
     save_config(tmp_path / "config.yaml", config)
-    dataset = load_config(tmp_path / "config.yaml").dataset
+    dataset = load_config(tmp_path / "config.yaml").datasets[0]
     assert Path(dataset.description) == ready_path("camvid-480x360").resolve()
     assert Path(dataset.root) == tmp_path / "data"
 
@@ -144,3 +142,36 @@ def test_the_window_can_read_runs_without_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_settings_change_single_values() -> None:
+    config = with_settings(make_config(), ["optim.lr=0.5", "augment.scale=[0.5, 2]", "datasets.0.val_split=test"])
+    assert config.optim.lr == 0.5
+    assert config.augment.scale == (0.5, 2.0)
+    assert config.datasets[0].val_split == "test"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("optim.lr", "expected key=value"),
+        ("optim.lrr=1", "unknown key 'optim.lrr'; did you mean lr?"),
+        ("optm.lr=1", "unknown key 'optm'; did you mean optim?"),
+        ("datasets.1.name=x", "expected a number from 0 to 0"),
+        ("datasets.first.name=x", "expected a number from 0 to 0"),
+        ("steps.more=1", "'steps.more' is no setting"),
+        ("steps=[", "--set steps"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        with_settings(make_config(), [setting])
+    assert message in str(caught.value)
+
+
+def test_a_dataset_may_be_only_for_judging() -> None:
+    other = DatasetConfig("other.yaml", name="other", train_split="")
+    config = make_config()
+    config = dataclasses.replace(config, datasets=(*config.datasets, other))
+    assert [dataset.name for dataset in config.trained] == ["tiny"]
+    assert [dataset.name for dataset in config.validated] == ["tiny", "other"]
