@@ -67,6 +67,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("show_workspace_segment", "Segment", "View", ("Alt+1",), "segment", 3),
     ActionSpec("show_workspace_taxonomy", "Taxonomy", "View", ("Alt+2",), "taxonomy", 3),
     ActionSpec("show_workspace_datasets", "Datasets", "View", ("Alt+3",), "datasets", 3),
+    ActionSpec("show_workspace_train", "Train", "View", ("Alt+4",), "train", 3),
     ActionSpec("full_screen", "Full screen", "View", ("F11",), "", 4, checkable=True),
     ActionSpec("palette", "Command palette…", "Help", ("Ctrl+Shift+P",), ""),
     ActionSpec("keys", "Keys", "Help", ("F1",), "help"),

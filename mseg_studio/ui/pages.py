@@ -53,8 +53,15 @@ def _datasets(window: MainWindow) -> QWidget:
     return page
 
 
+def _train(window: MainWindow) -> QWidget:
+    from mseg_studio.ui.workspaces.train.workspace import TrainWorkspace
+
+    return TrainWorkspace(window.services, window.theme)
+
+
 WORKSPACES: tuple[WorkspaceSpec, ...] = (
     WorkspaceSpec(SEGMENT, "Segment", "segment", "show_workspace_segment"),
     WorkspaceSpec("taxonomy", "Taxonomy", "taxonomy", "show_workspace_taxonomy", _taxonomy),
     WorkspaceSpec("datasets", "Datasets", "datasets", "show_workspace_datasets", _datasets),
+    WorkspaceSpec("train", "Train", "train", "show_workspace_train", _train),
 )
