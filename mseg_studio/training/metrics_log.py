@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 MAX_LINE_BYTES = 4096
 """A line this short reaches the file in one write."""
+
+_ROOM = MAX_LINE_BYTES - 512
+"""Bytes of a line for what is long: the rest holds the event's name, step, time and scores."""
 
 
 class MetricsLog:
@@ -37,6 +41,42 @@ class MetricsLog:
         os.lseek(self._descriptor, size - 1, os.SEEK_SET)
         if os.read(self._descriptor, 1) != b"\n":
             os.write(self._descriptor, b"\n")
+
+
+def validation_events(
+    *, loss: float | None, miou: float, by_dataset: Mapping[str, Mapping[str, float]], iou: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """What to append for one validation: its line with every class's IoU, where a line is too short for those `iou`
+    lines before it. Numbers are rounded to five digits; classes without any pixel are not in `iou`.
+    """
+    mious = {name: round(scores["miou"], 5) for name, scores in by_dataset.items() if "miou" in scores}
+    rounded = {name: round(value, 5) for name, value in iou.items()}
+    head: dict[str, Any] = {"event": "validation", "miou": round(miou, 5)}
+    if loss is not None:
+        head["loss"] = round(loss, 5)
+    if len(mious) > 1:
+        head["miou_by_dataset"] = mious
+    if _bytes(head) + _bytes(rounded) < _ROOM:
+        return [{**head, "iou": rounded}]
+    return [*({"event": "iou", "iou": part} for part in _parts(rounded)), head]
+
+
+def _parts(iou: dict[str, float]) -> Iterator[dict[str, float]]:
+    part: dict[str, float] = {}
+    size = 0
+    for name, value in iou.items():
+        added = _bytes({name: value})
+        if part and size + added > _ROOM:
+            yield part
+            part, size = {}, 0
+        part[name] = value
+        size += added
+    if part:
+        yield part
+
+
+def _bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 class MetricsReader:

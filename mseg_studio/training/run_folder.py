@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,20 @@ from mseg_studio.training.config import TrainConfig
 from mseg_studio.training.config_file import load_config, save_config
 
 Status = Literal["finished", "failed", "stopped"]
+Engine = Literal["single", "torchrun", "slurm"]
+
+
+@dataclass(frozen=True, slots=True)
+class RankEnd:
+    """How one rank ended."""
+
+    status: Status
+    reason: str
+    """One line for people."""
+    step: int
+    """Steps done."""
+    lost_others: bool = False
+    """Whether it failed only because another rank was gone: the cause is to be found there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +58,42 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
+    def launch_file(self) -> Path:
+        """The command that the run was started with, and its process."""
+        return self.path / "launch.json"
+
+    @property
+    def progress_file(self) -> Path:
+        """What the run is doing right now."""
+        return self.path / "progress.json"
+
+    @property
     def checkpoints(self) -> Path:
         """One folder a checkpoint."""
         return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """Predictions on chosen images, one folder a validation."""
+        return self.path / "samples"
+
+    @property
+    def notes_file(self) -> Path:
+        """What a person wrote about the run."""
+        return self.path / "notes.txt"
+
+    @property
+    def launcher_log(self) -> Path:
+        """What the launcher and the processes under it printed."""
+        return self.path / "log" / "launcher.txt"
+
+    def rank_file(self, rank: int) -> Path:
+        """Which process is rank `rank`, and how it ended."""
+        return self.path / "ranks" / f"{rank}.json"
+
+    def rank_log(self, rank: int) -> Path:
+        """Lines for people, of one rank."""
+        return self.path / "log" / f"rank{rank}.txt"
 
     @classmethod
     def create(cls, path: Path, config: TrainConfig) -> RunFolder:
@@ -71,26 +120,34 @@ class RunFolder:
         """Read the configuration. Raises ConfigError."""
         return load_config(self.config_file)
 
-    def write_launch(self, *, world_size: int) -> None:
-        """Say which command runs where. Raises OSError."""
-        write_json_atomic(self.path / "launch.json", {**_process(), "argv": sys.argv, "world_size": world_size})
+    def write_launch(
+        self, *, world_size: int, nnodes: int = 1, engine: Engine = "single", argv: Sequence[str] = (), **more: Any
+    ) -> None:
+        """Say which command runs where, this process being the one to stop. Raises OSError."""
+        launch = {"argv": list(argv or sys.argv), "world_size": world_size, "nnodes": nnodes, "engine": engine}
+        write_json_atomic(self.launch_file, {**own_process(), **launch, **more})
 
-    def write_rank(self, rank: int, *, device: str) -> None:
-        """Say which process is rank `rank`. Raises OSError."""
-        write_json_atomic(self.path / "ranks" / f"{rank}.json", {**_process(), "device": device})
+    def write_rank(self, rank: int, *, device: str, ended: RankEnd | None = None) -> None:
+        """Say which process is rank `rank`, and once it ends, how. Raises OSError."""
+        entry = {**own_process(), "rank": rank, "device": device}
+        if ended is not None:
+            entry["ended"] = {**dataclasses.asdict(ended), "time": time.time()}
+        write_json_atomic(self.rank_file(rank), entry)
 
     def append_log(self, rank: int, text: str) -> None:
         """Add lines for people to log/rank<N>.txt; programs read the other files. Raises OSError."""
-        with (self.path / "log" / f"rank{rank}.txt").open("a", encoding="utf-8") as stream:
+        with self.rank_log(rank).open("a", encoding="utf-8") as stream:
             stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
-    def write_result(self, status: Status, *, reason: str, step: int, best: dict[str, Any] | None) -> None:
-        """Say how the run ended. Raises OSError."""
-        result = {"format": 1, "status": status, "reason": reason, "rank": 0, "step": step, "best": best}
+    def write_result(
+        self, status: Status, *, reason: str, step: int, best: dict[str, Any] | None, rank: int | None = None
+    ) -> None:
+        """Say how the run ended; `rank` is the one that failed first. Raises OSError."""
+        result = {"format": 1, "status": status, "reason": reason, "rank": rank, "step": step, "best": best}
         write_json_atomic(self.result_file, {**result, "time": time.time()})
 
 
-def _process() -> dict[str, Any]:
-    """A process that can be found again: its pid alone is not identity."""
+def own_process() -> dict[str, Any]:
+    """This process as files name it, so that it can be found again: its pid alone is not identity."""
     pid = os.getpid()
     return {"format": 1, "pid": pid, "start_time": psutil.Process(pid).create_time(), "host": socket.gethostname()}

@@ -83,6 +83,18 @@ def make_config(description: Path | str = "data.yaml", **changes: Any) -> TrainC
     return dataclasses.replace(config, **changes)
 
 
+def make_datasets(folder: Path, *, sizes: tuple[int, ...] = (3, 5)) -> tuple[DatasetConfig, ...]:
+    """Datasets of so many training images each, called data0, data1 and so on; the second one has no car."""
+    return tuple(
+        DatasetConfig(
+            str(make_dataset(folder / f"data{n}", images=images)),
+            name=f"data{n}",
+            classes={source: target for source, target in CLASSES.items() if n != 1 or target != "car"},
+        )
+        for n, images in enumerate(sizes)
+    )
+
+
 def with_dataset(config: TrainConfig, **changes: Any) -> TrainConfig:
     """The configuration with other fields of its first dataset."""
     first, *others = config.datasets
