@@ -1,0 +1,116 @@
+"""Runs on a cluster: a thin driver of Slurm's own commands. Torch-free.
+
+The state of a run is in its folder's files; Slurm is asked only for what they cannot say: whether the job waits, runs
+or is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mseg_studio.errors import ConfigError, RunFailed
+from mseg_studio.storage import write_atomic, write_json_atomic
+from mseg_studio.training.slurm_script import SCRIPT_NAME, SlurmOptions, sbatch_argv, script
+from mseg_studio.training.slurm_state import JobState, SchedulerUnreachable, SlurmRefused, call, query
+
+__all__ = [
+    "JobState",
+    "SchedulerUnreachable",
+    "SlurmOptions",
+    "SlurmRefused",
+    "cancel",
+    "has_slurm",
+    "job_id_of",
+    "job_state",
+    "sbatch_argv",
+    "script",
+    "submit",
+]
+
+_SUBMIT_TIMEOUT_S = 60.0
+
+
+def has_slurm() -> bool:
+    """Whether this machine can submit jobs."""
+    return shutil.which("sbatch") is not None
+
+
+def submit(folder: Path, options: SlurmOptions, *, name: str = "") -> str:
+    """Hand the run in `folder` (its config.yaml is there) to Slurm; new or to be continued. Returns the job's number.
+
+    Writes slurm.sh and launch.json. Raises SchedulerUnreachable, SlurmRefused (what sbatch said), RunFailed when a job
+    of this run still waits or runs, OSError.
+    """
+    state = job_state(folder)
+    if state is not None and state.alive:
+        raise RunFailed(f"job {state.job_id} of this run is {state.phase} still; cancel it first", path=folder)
+    (folder / "log").mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / SCRIPT_NAME, script(folder, options, name=name).encode())
+    argv = sbatch_argv(folder)
+    with _without_result(folder):
+        job_id = call(argv, timeout_s=_SUBMIT_TIMEOUT_S).strip().split(";")[0]
+    if not job_id.isdigit():
+        raise SlurmRefused(f"sbatch gave '{job_id}', expected the number of a job")
+    write_launch(folder, job_id=job_id, argv=argv, world_size=options.world, nnodes=options.nodes)
+    return job_id
+
+
+@contextlib.contextmanager
+def _without_result(folder: Path) -> Iterator[None]:
+    """What an earlier part of the run ended with goes before the job can start, and comes back when none was taken."""
+    result = folder / "result.json"
+    before = result.read_bytes() if result.exists() else None
+    result.unlink(missing_ok=True)
+    try:
+        yield
+    except BaseException:
+        if before is not None:
+            write_atomic(result, before)
+        raise
+
+
+def write_launch(folder: Path, *, job_id: str, argv: list[str], world_size: int, nnodes: int) -> None:
+    """Say which job runs the folder. Raises OSError."""
+    launch = {"format": 1, "engine": "slurm", "job_id": job_id, "argv": argv, "host": socket.gethostname()}
+    launch |= {"world_size": world_size, "nnodes": nnodes, "start_time": time.time()}
+    write_json_atomic(folder / "launch.json", launch)
+
+
+def cancel(folder: Path, *, kill: bool = False) -> None:
+    """Ask the job of a run to save and end; a job that waits is taken off the queue. With `kill` it ends unsaved.
+
+    Returns at once: the run's files say when it has ended. Raises ConfigError when the run has no job,
+    SchedulerUnreachable, SlurmRefused.
+    """
+    job_id = job_id_of(folder)
+    if job_id is None:
+        raise ConfigError("no job of Slurm belongs to this run", path=folder)
+    state = query(job_id)
+    if state.phase == "unreachable":
+        raise SchedulerUnreachable(state.reason)
+    if state.phase == "waiting" or kill:
+        call(["scancel", job_id])
+    elif state.phase == "running":
+        call(["scancel", "--batch", "--signal=TERM", job_id])
+
+
+def job_id_of(folder: Path) -> str | None:
+    """The number of a run's job; None when it runs by other means or launch.json cannot be read."""
+    try:
+        launch = json.loads((folder / "launch.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    job_id = launch.get("job_id") if isinstance(launch, dict) and launch.get("engine") == "slurm" else None
+    return job_id if isinstance(job_id, str) and job_id.isdigit() else None
+
+
+def job_state(folder: Path) -> JobState | None:
+    """What the scheduler says of a run's job; None when it has none. Waits for Slurm at most some ten seconds."""
+    job_id = job_id_of(folder)
+    return None if job_id is None else query(job_id)
