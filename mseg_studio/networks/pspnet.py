@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mseg_studio.networks.sample_dropout import SampleDropout2d
 from mseg_studio.networks.spec import NetworkSpec
 
 _BINS = (1, 2, 3, 6)
@@ -88,7 +89,7 @@ class PSPNet(nn.Module):
     """PSPNet with its main and its auxiliary head.
 
     In training the pyramid's coarsest average has one value a channel and image, so its batch normalisation needs at
-    least two images; the heads drop channels at random, from torch's generator.
+    least two images; the heads drop channels at random, by the seeds of `seed_dropout`.
     """
 
     def __init__(self, config: PSPNetConfig, num_classes: int) -> None:
@@ -158,7 +159,7 @@ def _stage(in_channels: int, channels: int, blocks: int, *, stride: int = 1, dil
 
 def _head(in_channels: int, channels: int, num_classes: int) -> nn.Sequential:
     return nn.Sequential(
-        *_conv_norm_relu(in_channels, channels), nn.Dropout2d(_DROPOUT), nn.Conv2d(channels, num_classes, 1)
+        *_conv_norm_relu(in_channels, channels), SampleDropout2d(_DROPOUT), nn.Conv2d(channels, num_classes, 1)
     )
 
 

@@ -36,17 +36,25 @@ _COLUMNS = 64
 def banded_cross_entropy(
     strided_NChw: Tensor, labels_NHW: Tensor, weights_C: Tensor | None, *, band_values: int | None = None
 ) -> Tensor:
-    """Weighted mean over labelled pixels; zero, not NaN, where none is labelled.
+    """Weighted mean over labelled pixels; zero, not NaN, where none is labelled. All else as `banded_sums`."""
+    pixel_weights_NHW = pixel_weights(labels_NHW, weights_C)
+    sums_N = banded_sums(strided_NChw, labels_NHW, pixel_weights_NHW, band_values=band_values)
+    return weighted_mean(sums_N.sum(), pixel_weights_NHW)
+
+
+def banded_sums(
+    strided_NChw: Tensor, labels_NHW: Tensor, pixel_weights_NHW: Tensor, *, band_values: int | None = None
+) -> Tensor:
+    """Cross entropy of every image (N,), summed over its pixels, each times its weight; a weight of 0 leaves one out.
 
     Logits are float32, float64, or bfloat16 and float16, which are computed in float32. A band has about `band_values`
     logits, by default what suits the device. It can be differentiated once. Raises RuntimeError for a label that is
     neither a class nor ignored.
     """
-    pixel_weights_NHW = pixel_weights(labels_NHW, weights_C)
     if band_values is None:
         band_values = BAND_VALUES if strided_NChw.device.type == "cpu" else _BAND_VALUES_ON_DEVICES
-    total: Tensor = _BandedTotal.apply(strided_NChw, labels_NHW, pixel_weights_NHW, band_values)  # type: ignore[no-untyped-call]
-    return weighted_mean(total, pixel_weights_NHW)
+    sums_N: Tensor = _BandedSums.apply(strided_NChw, labels_NHW, pixel_weights_NHW, band_values)  # type: ignore[no-untyped-call]
+    return sums_N
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +104,8 @@ class Interpolation:
         return sums_BiC
 
 
-class _BandedTotal(torch.autograd.Function):
-    """Weighted sum over pixels. The gradient is made on the way: a second pass would make every band again."""
+class _BandedSums(torch.autograd.Function):
+    """Weighted sums over pixels. The gradient is made on the way: a second pass would make every band again."""
 
     @staticmethod
     def forward(
@@ -105,23 +113,23 @@ class _BandedTotal(torch.autograd.Function):
     ) -> Tensor:
         wanted: bool = ctx.needs_input_grad[0]
         with torch.autocast(strided_NChw.device.type, enabled=False):
-            total, gradient_NChw = _total(strided_NChw, labels_NHW, pixel_weights_NHW, band_values, wanted=wanted)
+            sums_N, gradient_NChw = _sums(strided_NChw, labels_NHW, pixel_weights_NHW, band_values, wanted=wanted)
         ctx.dtype = strided_NChw.dtype
         if gradient_NChw is not None:
             ctx.save_for_backward(gradient_NChw)
-        return total
+        return sums_N
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient_N: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient_NChw,) = ctx.saved_tensors
-        return (gradient_NChw * gradient).to(ctx.dtype), None, None, None
+        return (gradient_NChw * gradient_N[:, None, None, None]).to(ctx.dtype), None, None, None
 
 
-def _total(
+def _sums(
     strided_NChw: Tensor, labels_NHW: Tensor, pixel_weights_NHW: Tensor, band_values: int, *, wanted: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """The weighted sum, and its gradient where `wanted`."""
+    """The weighted sum of every image, and the gradient of their sum where `wanted`."""
     if strided_NChw.dtype != torch.float64:
         strided_NChw = strided_NChw.float()
     count, classes, height, _ = strided_NChw.shape
@@ -135,7 +143,7 @@ def _total(
     images = min(count, max(1, band_values // (columns * classes * _LEAST_ROWS)))
     bands = down.slices(max(1, band_values // (images * columns * classes)))
     groups = [slice(start, min(start + images, count)) for start in range(0, count, images)]
-    totals = logits_hNwC.new_zeros(len(groups))
+    sums_N = logits_hNwC.new_zeros(count)
 
     def work(start: int, stop: int) -> None:
         for number in range(start, stop):
@@ -151,15 +159,15 @@ def _total(
                 labels_P1 = labels_NHW[some, out].transpose(0, 1).reshape(-1, 1)
                 weights_P1 = weights_NHW[some, out].transpose(0, 1).reshape(-1, 1)
                 matrix_or = down.matrix[out, read]
-                loss, band_oV = _band(matrix_or, wide_hV[read], labels_P1, weights_P1, classes, wanted=wanted)
-                totals[number] += loss
+                losses_P1, band_oV = _band(matrix_or, wide_hV[read], labels_P1, weights_P1, classes, wanted=wanted)
+                sums_N[some] += losses_P1.view(len(matrix_or), -1, columns).sum(dim=(0, 2))
                 if back_hV is not None:
                     back_hV[read].addmm_(matrix_or.t(), band_oV)
             if gradient_hNwC is not None and back_hV is not None:
                 gradient_hNwC[:, some] = across.apply_transposed(back_hV.view_as(wide_BWC)).view_as(part_hnwC)
 
     _share_out(work, len(groups), logits_hNwC.device)
-    return totals.sum(), None if gradient_hNwC is None else gradient_hNwC.permute(1, 3, 0, 2)
+    return sums_N, None if gradient_hNwC is None else gradient_hNwC.permute(1, 3, 0, 2)
 
 
 def _share_out(work: Callable[[int, int], None], groups: int, device: torch.device) -> None:
@@ -195,7 +203,7 @@ def _base_two(logits_hNwC: Tensor) -> Tensor:
 def _band(
     matrix_or: Tensor, wide_rV: Tensor, labels_P1: Tensor, weights_P1: Tensor, classes: int, *, wanted: bool
 ) -> tuple[Tensor, Tensor]:
-    """Weighted sum over a band and, where `wanted`, its gradient in the band's logits (rows, values of a row)."""
+    """Weighted losses of a band's pixels and, where `wanted`, their gradient in its logits (rows, values of a row)."""
     classes_P1 = labels_P1.where(labels_P1 != IGNORE, 0)
     band_oV = matrix_or @ wide_rV
     band_PC = band_oV.view(-1, classes)
@@ -203,11 +211,11 @@ def _band(
     if band_oV.device.type == "cpu" and sums_P1.min() < _smallest_sum(band_PC.dtype):
         torch.mm(matrix_or, wide_rV, out=band_oV)
         truth_P1, sums_P1 = _powers(band_PC, classes_P1, shift=True)
-    loss = torch.where(weights_P1 > 0, (sums_P1.log2() - truth_P1) * weights_P1, 0).sum() * math.log(2)
+    losses_P1 = torch.where(weights_P1 > 0, (sums_P1.log2() - truth_P1) * (weights_P1 * math.log(2)), 0)
     if wanted:
         band_PC.mul_(weights_P1 / sums_P1)
         band_PC.scatter_(1, classes_P1, band_PC.gather(1, classes_P1) - weights_P1)
-    return loss, band_oV
+    return losses_P1, band_oV
 
 
 def _powers(band_PC: Tensor, classes_P1: Tensor, *, shift: bool) -> tuple[Tensor, Tensor]:

@@ -74,8 +74,10 @@ def test_it_is_the_eager_loss(
     labels[torch.rand(labels.shape, generator=generator) < ignored] = 255
     labels[:, :rows_left_out] = 255
     weights = torch.rand(classes, generator=generator) + 0.1 if weighted else None
-    _assert_same(_both(strided.double(), labels, None if weights is None else weights.double(), band_values))
-    _assert_same(_both(strided, labels, weights, band_values))
+    exact, wanted = _both(strided.double(), labels, None if weights is None else weights.double(), band_values)
+    _assert_same([exact, wanted])
+    # against float64: where many pixels share a logit, torch's sums of float32 lose more digits than the bands do
+    _assert_same([_both(strided, labels, weights, band_values)[0], (wanted[0].float(), wanted[1].float())])
 
 
 @pytest.mark.parametrize("weights", [None, torch.linspace(0.5, 2, 194)])

@@ -1,0 +1,72 @@
+"""Several datasets' gradients as one: the point of least norm between them (Sener & Koltun, NeurIPS 2018).
+
+Along it no dataset's loss rises: it is the direction all agree on, and zero where none can gain without another's loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+_ITERATIONS = 250
+_GAP = 1e-7
+"""Frank-Wolfe ends when no vertex promises to lower the squared norm by this share of the largest."""
+
+
+def combine_gradients(per_dataset: Sequence[Sequence[Tensor]]) -> tuple[tuple[float, ...], list[Tensor]]:
+    """Weights of the datasets, and the combined gradient, a tensor for each parameter.
+
+    `per_dataset` holds a dataset's gradients of its part of the loss, of the whole batch. Weights are on the simplex. A
+    dataset without a gradient (all its pixels ignored) gets 0: the least norm would be its zero. The combination is
+    scaled by the number of the others, so that equal weights give their sum: a learning rate means the same for both.
+    """
+    gram_DD = np.array([[_dot(one, other) for other in per_dataset] for one in per_dataset])
+    present = np.flatnonzero(gram_DD.diagonal() > 0)
+    weights_D = np.zeros(len(per_dataset))
+    if len(present):
+        weights_D[present] = min_norm_weights(gram_DD[np.ix_(present, present)])
+    scaled_D = weights_D * len(present)
+    combined = [torch.zeros_like(gradient) for gradient in per_dataset[0]]
+    for weight, gradients in zip(scaled_D, per_dataset, strict=True):
+        if weight:
+            torch._foreach_add_(combined, list(gradients), alpha=float(weight))
+    return tuple(map(float, weights_D)), combined
+
+
+def min_norm_weights(gram_DD: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Weights (D,) >= 0 of sum 1 for which the weighted sum of D vectors is shortest, from their dot products.
+
+    Exact for one and two vectors; for more by Frank-Wolfe with away steps, until no change promises anything.
+    """
+    count = len(gram_DD)
+    weights_D = np.zeros(count)
+    weights_D[int(np.argmin(gram_DD.diagonal()))] = 1.0
+    largest = float(gram_DD.diagonal().max())
+    for _ in range(_ITERATIONS * count):
+        slope_D = gram_DD @ weights_D
+        towards = int(np.argmin(slope_D))
+        support = np.flatnonzero(weights_D > 0)
+        away = int(support[np.argmax(slope_D[support])])
+        here = float(weights_D @ slope_D)
+        if slope_D[away] - slope_D[towards] <= _GAP * largest:
+            break
+        if here - slope_D[towards] >= slope_D[away] - here:
+            direction_D, most = -weights_D, 1.0
+            direction_D[towards] += 1.0
+        else:
+            direction_D, most = weights_D.copy(), weights_D[away] / max(1.0 - weights_D[away], 1e-300)
+            direction_D[away] -= 1.0
+        curve = float(direction_D @ gram_DD @ direction_D)
+        fall = -float(direction_D @ slope_D)
+        step = most if curve <= 0 else min(most, fall / curve)
+        weights_D = np.clip(weights_D + step * direction_D, 0.0, None)
+        weights_D /= weights_D.sum()
+    return weights_D
+
+
+def _dot(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    return sum(float((a.double() * b.double()).sum().item()) for a, b in zip(one, other, strict=True))
