@@ -17,23 +17,28 @@ _GAP = 1e-7
 """Frank-Wolfe ends when no vertex promises to lower the squared norm by this share of the largest."""
 
 
-def combine_gradients(per_dataset: Sequence[Sequence[Tensor]]) -> tuple[tuple[float, ...], list[Tensor]]:
-    """Weights of the datasets, and the combined gradient, a tensor for each parameter.
+def combine_gradients(
+    per_dataset: Sequence[Sequence[Tensor]], *, shares: Sequence[float] | None = None
+) -> tuple[tuple[float, ...], list[Tensor]]:
+    """Weights of the datasets, on the simplex, and the combined gradient, a tensor for each parameter.
 
-    `per_dataset` holds a dataset's gradients of its part of the loss, of the whole batch. Weights are on the simplex. A
-    dataset without a gradient (all its pixels ignored) gets 0: the least norm would be its zero. The combination is
-    scaled by the number of the others, so that equal weights give their sum: a learning rate means the same for both.
+    `per_dataset` holds the gradients of every dataset's part of the loss of the whole batch, `shares` what part of the
+    batch's pixel weight is its own (equal without it): divided by that, a gradient is of the dataset's own mean loss.
+    As in the published baseline these are not normalised, and all parameters count, heads too. A dataset without a
+    gradient (all its pixels ignored) gets weight 0: the least norm would be its zero. Equal weights give the mean over
+    datasets, about the sum of `per_dataset`: a learning rate means the same for both ways.
     """
     gram_DD = np.array([[_dot(one, other) for other in per_dataset] for one in per_dataset])
     present = np.flatnonzero(gram_DD.diagonal() > 0)
-    weights_D = np.zeros(len(per_dataset))
+    weights_D, factors_D = np.zeros(len(per_dataset)), np.zeros(len(per_dataset))
     if len(present):
-        weights_D[present] = min_norm_weights(gram_DD[np.ix_(present, present)])
-    scaled_D = weights_D * len(present)
+        share_K = np.full(len(present), 1 / len(present)) if shares is None else np.asarray(shares, float)[present]
+        weights_D[present] = min_norm_weights(gram_DD[np.ix_(present, present)] / np.outer(share_K, share_K))
+        factors_D[present] = weights_D[present] / share_K
     combined = [torch.zeros_like(gradient) for gradient in per_dataset[0]]
-    for weight, gradients in zip(scaled_D, per_dataset, strict=True):
-        if weight:
-            torch._foreach_add_(combined, list(gradients), alpha=float(weight))
+    for factor, gradients in zip(factors_D, per_dataset, strict=True):
+        if factor:
+            torch._foreach_add_(combined, list(gradients), alpha=float(factor))
     return tuple(map(float, weights_D)), combined
 
 

@@ -1,0 +1,41 @@
+"""The weights a run begins with, checked before anything is loaded. Torch-free: the command line and the form ask it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mseg_studio.errors import ConfigError
+from mseg_studio.networks.catalog import InstalledModel, find_model
+from mseg_studio.training.config import RANDOM
+
+
+def start_of(start: str) -> InstalledModel | Path | None:
+    """What `TrainConfig.start` means: an installed model, a checkpoint file, or None for random weights.
+
+    Raises ConfigError for no choice and for a file that is not there, CheckpointError with the nearest names for a
+    model that is not installed.
+    """
+    if not start:
+        raise ConfigError(
+            "start is not chosen: random, an installed model's name, or a checkpoint file (an ImageNet backbone or a "
+            "whole network). There is no default because it decides the result more than most settings do: the "
+            "published recipes were meant to begin with an ImageNet backbone, and gave worse models without anyone "
+            "noticing where they began with random weights"
+        )
+    if start == RANDOM:
+        return None
+    if is_file_start(start):
+        path = Path(start)
+        if not path.is_file():
+            raise ConfigError("start: no such checkpoint file", path=path)
+        return path
+    return find_model(start)
+
+
+def is_file_start(start: str) -> bool:
+    """Whether `start` names a file, by how it is written: a word without a suffix of weights is a model's name."""
+    path = Path(start)
+    return len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES or path.is_file()
+
+
+_SUFFIXES = frozenset({".pth", ".pt", ".tar", ".ckpt", ".bin", ".safetensors"})
