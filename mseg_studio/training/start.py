@@ -64,10 +64,7 @@ def load_start(network: nn.Module, config: TrainConfig, head: Head) -> StartRepo
     chosen = start_of(config.start)
     if chosen is None:
         return StartReport((f"random weights from seed {config.seed}",))
-    if isinstance(chosen, InstalledModel):
-        state = read_weights(chosen.weights_file)
-    else:
-        state = read_checkpoint(chosen)
+    state = read_weights(chosen.weights_file) if isinstance(chosen, InstalledModel) else read_checkpoint(chosen)
     return _load(network, state, source=chosen if isinstance(chosen, Path) else chosen.weights_file)
 
 

@@ -1,4 +1,4 @@
-"""The weights a run begins with, checked before anything is loaded. Torch-free: the command line and the form ask it."""
+"""Which weights a run begins with, found before anything is loaded. Torch-free: form and command line ask too."""
 
 from __future__ import annotations
 
