@@ -19,6 +19,8 @@ from mseg_studio.storage import write_atomic
 from mseg_studio.training.config import RANDOM, DatasetConfig, TrainConfig
 
 FORMAT = 1
+RECIPE_TEXTS = ("title", "about")
+"""What a recipe says of itself beside the configuration."""
 
 
 def load_config(path: Path) -> TrainConfig:
@@ -28,6 +30,8 @@ def load_config(path: Path) -> TrainConfig:
         raise ConfigError("expected `key: value` lines", path=path)
     if raw.pop("format", FORMAT) != FORMAT:
         raise ConfigError(f"format is not {FORMAT}: written by a newer MSeg Studio", path=path)
+    for key in RECIPE_TEXTS:
+        raw.pop(key, None)
     try:
         config = config_from_dict(raw)
     except ConfigError as error:
@@ -46,6 +50,12 @@ def with_settings(config: TrainConfig, settings: Iterable[str]) -> TrainConfig:
     Raises ConfigError naming the key and the nearest valid one.
     """
     values = config_as_dict(config)
+    apply_settings(values, settings)
+    return config_from_dict(values)
+
+
+def apply_settings(values: dict[str, Any], settings: Iterable[str]) -> None:
+    """Make the changes of `with_settings` in the plain values of a configuration. Raises ConfigError naming the key."""
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
@@ -62,7 +72,6 @@ def with_settings(config: TrainConfig, settings: Iterable[str]) -> TrainConfig:
             place[last] = value
         else:
             raise ConfigError(f"'{key}' is no setting: {'.'.join(parents)} has no parts")
-    return config_from_dict(values)
 
 
 def save_config(path: Path, config: TrainConfig) -> None:
