@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mseg_studio.labels.label_map import Ids
 from mseg_studio.training.config import AugmentConfig
 from mseg_studio.training.head import IGNORE
 
@@ -18,12 +19,12 @@ STD_RGB = (58.395, 57.12, 57.375)
 
 def augment(
     pixels_HW3: npt.NDArray[np.uint8],
-    labels_HW: npt.NDArray[np.uint8],
+    labels_HW: Ids,
     *,
     config: AugmentConfig,
     rare_ids: Sequence[int],
     random: np.random.Generator,
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+) -> tuple[npt.NDArray[np.uint8], Ids]:
     """A crop (crop, crop, 3) of an RGB image and its labels (crop, crop), changed at random; padding is mean and 255.
 
     All random numbers come from `random`, always the same count of geometric ones first.
@@ -31,16 +32,16 @@ def augment(
     matrix = _source_to_crop(labels_HW, config=config, rare_ids=rare_ids, random=random)
     size = (config.crop_px, config.crop_px)
     pixels = cv2.warpAffine(pixels_HW3, matrix, size, flags=cv2.INTER_LINEAR, borderValue=MEAN_RGB)
-    labels = cv2.warpAffine(labels_HW, matrix, size, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,))
+    labels: Ids = cv2.warpAffine(labels_HW, matrix, size, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,))
     if random.random() < config.colour_p:
         pixels = _change_colours(pixels, config=config, random=random)
     if random.random() < config.blur_p:
         pixels = cv2.GaussianBlur(pixels, (0, 0), random.uniform(0.3, max(0.3, config.blur_sigma)))
-    return np.asarray(pixels, np.uint8), np.asarray(labels, np.uint8)
+    return np.asarray(pixels, np.uint8), labels
 
 
 def _source_to_crop(
-    labels_HW: npt.NDArray[np.uint8], *, config: AugmentConfig, rare_ids: Sequence[int], random: np.random.Generator
+    labels_HW: Ids, *, config: AugmentConfig, rare_ids: Sequence[int], random: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     """The 2x3 matrix from source pixel coordinates (x, y) to the crop's."""
     height, width = labels_HW.shape
@@ -57,7 +58,7 @@ def _source_to_crop(
 
 
 def _centre(
-    labels_HW: npt.NDArray[np.uint8],
+    labels_HW: Ids,
     *,
     reach: float,
     config: AugmentConfig,
