@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import psutil
 
+SUPERVISOR_ENV = "MSEG_STUDIO_SUPERVISOR"
+"""Environment variable of a run's processes that says who watches over them: `pid:start_time`."""
 STOP_FILE = "stop.json"
 """Written by whoever asks a run to stop; removed when it is continued."""
 _SAME_START_S = 2.0
@@ -80,6 +83,17 @@ def run_processes(folder: Path) -> tuple[RunProcess, ...]:
     first = launched(folder)
     every = [*([first] if first else []), *rank_processes(folder).values()]
     return tuple(dict.fromkeys(process for process in every if process.alive))
+
+
+def supervisor_is_gone() -> bool:
+    """Whether this process was started by a supervisor that is dead: nobody would end it, so it should save and end.
+
+    Cheap enough to ask once a second. False for a process that was started by other means.
+    """
+    pid, colon, start_time = os.environ.get(SUPERVISOR_ENV, "").partition(":")
+    if not colon:
+        return False
+    return not RunProcess(int(pid), float(start_time), socket.gethostname()).alive
 
 
 def read_json(path: Path) -> dict[str, Any]:
