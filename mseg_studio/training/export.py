@@ -26,8 +26,8 @@ from mseg_studio.storage import sha256_file, write_atomic
 from mseg_studio.training.checkpoint import RunState, load_checkpoint, load_newest
 from mseg_studio.training.config_file import config_from_dict
 from mseg_studio.training.head import Head, head_of
-from mseg_studio.training.loop import find_network
 from mseg_studio.training.run_folder import RunFolder
+from mseg_studio.training.start import find_network
 
 UNTRAINED_BIAS = -1e4
 """Logit of a class that was not trained: exact in float16, and exp of it is 0 in float32."""

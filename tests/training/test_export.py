@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 
@@ -12,17 +11,16 @@ from mseg_studio.errors import CheckpointError, ConfigError, TaxonomyError
 from mseg_studio.networks.card import read_card
 from mseg_studio.networks.checkpoint import build_without_values, compare, known_networks
 from mseg_studio.networks.hrnet_w18_small import NETWORK
-from mseg_studio.progress import CancelToken
 from mseg_studio.storage import sha256_file
 from mseg_studio.taxonomy.catalog import default_catalog
 from mseg_studio.training.checkpoint import load_checkpoint
-from mseg_studio.training.config import DatasetConfig
 from mseg_studio.training.export import CardTexts, export_model, full_head, main, metric_from_evaluation
-from mseg_studio.training.loop import TrainLoop
-from mseg_studio.training.metrics_log import MetricsLog
+from mseg_studio.training.head import Head
 from mseg_studio.training.run_folder import RunFolder
+from mseg_studio.training.worker import main as run_worker
 from tests.training.factory import make_config, make_dataset
 
+BY_ID = tuple(sorted(("sky", "road", "car"), key=default_catalog().taxonomy("universal").id_of))
 TEXTS = CardTexts(licence="for tests", data="three classes of noise")
 
 
@@ -31,8 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     path = tmp_path_factory.mktemp("run")
     threads = torch.get_num_threads()
     folder = RunFolder.create(path / "run", make_config(make_dataset(path / "data"), steps=4))
-    with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
-        TrainLoop(folder, folder.config(), log=log).run(CancelToken())
+    assert run_worker([str(folder.path)]) == 0
     torch.set_num_threads(threads)
     return folder
 
@@ -42,7 +39,7 @@ def test_the_model_folder_is_whole(run: RunFolder, tmp_path: Path) -> None:
     assert read_card(tmp_path / "tiny" / "card.yaml") == card
     assert card.weights_sha256 == sha256_file(tmp_path / "tiny" / "weights.safetensors")
     assert (card.network, card.num_classes, card.taxonomy) == ("hrnet-w18-small", 194, "universal")
-    assert card.trained_classes == ("sky", "road", "car")
+    assert card.trained_classes == BY_ID
     assert (card.crop_px, card.base_size) == (33, 48)
 
 
@@ -58,34 +55,53 @@ def test_the_full_head_answers_as_the_trained_one(run: RunFolder, tmp_path: Path
     with torch.inference_mode():
         probabilities, expected = full(images).softmax(dim=1), trained(images).softmax(dim=1)
     universal = default_catalog().taxonomy("universal")
-    ids = [universal.id_of(name) for name in ("sky", "road", "car")]
+    ids = [universal.id_of(name) for name in BY_ID]
     torch.testing.assert_close(probabilities[:, ids], expected, atol=2e-2, rtol=0)
     others = [n for n in range(194) if n not in ids]
     assert torch.all(probabilities[:, others] == 0)
+
+
+def _head(rows: tuple[str, ...] = ("sky", "road", "car"), taxonomy: str = "universal") -> Head:
+    return Head(default_catalog().taxonomy(taxonomy), rows, tuple(filter(None, rows)))
 
 
 def test_the_auxiliary_head_grows_with_the_main_one() -> None:
     universal, spec = default_catalog().taxonomy("universal"), known_networks()["pspnet-50"]
     state = build_without_values(spec, 3).state_dict()
     heads = {key: torch.ones(value.shape) for key, value in state.items() if key.startswith(spec.class_layers)}
-    full = full_head(state | heads, config=make_config(network=spec.name), taxonomy=universal)
+    full = full_head(state | heads, network=spec.name, head=_head())
     assert not compare(spec, 194, full)
     assert full["aux.4.weight"].sum() == 3 * 256 and full["aux.4.bias"][universal.id_of("road")] == 1
 
 
+def test_a_head_of_all_classes_stays_as_it_is() -> None:
+    universal = default_catalog().taxonomy("universal")
+    state = NETWORK.build(194).state_dict()
+    full = full_head(state, network=NETWORK.name, head=_head(universal.names[:194]))
+    assert all(torch.equal(full[key], value) for key, value in state.items())
+
+
+def test_the_naive_head_keeps_its_hole() -> None:
+    naive = default_catalog().taxonomy("naive")
+    names = {info.id: info.name for info in naive.classes}
+    rows = tuple(names.get(number, "") for number in range(naive.num_channels))
+    state = NETWORK.build(316).state_dict()
+    full = full_head(state, network=NETWORK.name, head=_head(rows, "naive"))
+    weight, bias = full["last_layer.3.weight"], full["last_layer.3.bias"]
+    assert len(weight) == 316 and rows[255] == ""
+    assert (weight[255] == 0).all() and bias[255] == -1e4
+    others = [row for row in range(316) if row != 255]
+    assert torch.equal(weight[others], state["last_layer.3.weight"][others])
+
+
 def test_a_class_that_the_taxonomy_lacks_is_named() -> None:
-    config = make_config(dataset=DatasetConfig("d", classes={"Sky": "sky", "Road": "rood", "Car": "car"}))
     with pytest.raises(TaxonomyError, match="rood"):
-        full_head(NETWORK.build(3).state_dict(), config=config, taxonomy=default_catalog().taxonomy("universal"))
+        full_head(NETWORK.build(3).state_dict(), network=NETWORK.name, head=_head(("sky", "rood", "car")))
 
 
 def test_rows_and_classes_must_agree() -> None:
-    with pytest.raises(CheckpointError, match="4 rows, the configuration names 3"):
-        full_head(
-            NETWORK.build(4).state_dict(),
-            config=make_config(augment=make_config().augment),
-            taxonomy=default_catalog().taxonomy("universal"),
-        )
+    with pytest.raises(CheckpointError, match="4 rows, the configuration 3"):
+        full_head(NETWORK.build(4).state_dict(), network=NETWORK.name, head=_head())
 
 
 def test_values_beyond_float16_are_refused(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
