@@ -25,7 +25,8 @@ class Death:
 class Failure:
     """The rank that failed first, and why."""
 
-    rank: int
+    rank: int | None
+    """None where no rank can be named."""
     reason: str
 
 
@@ -60,7 +61,7 @@ def death_words(death: Death) -> str:
     if death.exit_code >= 0:
         return f"ended with exit code {death.exit_code} without a word"
     number = -death.exit_code
-    words = {
+    words: dict[int, str] = {
         signal.SIGKILL: "killed by signal 9: probably out of memory or killed by hand",
         signal.SIGTERM: "ended by signal 15 before it could save: somebody or the system asked it to stop",
         signal.SIGSEGV: "crashed (signal 11, a fault in compiled code)",

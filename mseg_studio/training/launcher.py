@@ -5,6 +5,7 @@ A run is started detached: it outlives whoever started it, and everything known 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -15,11 +16,14 @@ from pathlib import Path
 from mseg_studio.errors import ConfigError, RunFailed, printable
 from mseg_studio.settings import available_cores
 from mseg_studio.storage import write_json_atomic
+from mseg_studio.training import slurm
 from mseg_studio.training.run_processes import STOP_FILE, launched, run_processes
+from mseg_studio.training.run_state import ENDED, read_state
 
 GRACE_S = 60.0
 """How long a run that was asked to stop may take to save before it is killed, in seconds."""
 _START_LIMIT_S = 60.0
+_END_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +125,35 @@ def start(plan: LaunchPlan) -> None:
 
 
 def resume(folder: Path, plan: LaunchPlan) -> None:
-    """Continue a run that stopped, failed or was lost, from its newest checkpoint. Raises as `start` does."""
-    del folder
-    start(plan)
+    """Continue a run that stopped, failed or was lost, from its newest checkpoint, with the processes of `plan`.
+
+    What still ends of it gets some seconds for that. Raises as `start` does.
+    """
+    deadline_s = time.monotonic() + _END_LIMIT_S
+    while run_processes(folder) and read_state(folder).state in ENDED and time.monotonic() < deadline_s:
+        time.sleep(0.2)
+    start(dataclasses.replace(plan, folder=folder))
 
 
 def stop(folder: Path, *, grace_s: float = GRACE_S, kill: bool = False) -> None:
     """Ask a run to save and stop, and come back at once; after `grace_s` seconds its supervisor kills what is left.
 
-    `kill` ends it now, without saving. A run that does not go on is left as it is. Raises OSError.
+    `kill` ends it now, without saving. A run that does not go on is left as it is. Raises OSError, and for a run of
+    Slurm SchedulerUnreachable and SlurmRefused.
     """
-    write_json_atomic(folder / STOP_FILE, {"format": 1, "time": time.time(), "grace_s": grace_s, "kill": kill})
-    supervisor = launched(folder)
-    if supervisor is not None and supervisor.alive:
-        supervisor.ask_to_stop()
+    wish = {"format": 1, "time": time.time(), "grace_s": grace_s, "kill": kill}
+    if slurm.job_id_of(folder) is not None:
+        write_json_atomic(folder / STOP_FILE, wish)
+        slurm.cancel(folder, kill=kill)
         return
-    for process in run_processes(folder):
+    first, alive = launched(folder), run_processes(folder)
+    if not alive:
+        return
+    write_json_atomic(folder / STOP_FILE, wish)
+    if first is not None and first.alive:
+        first.ask_to_stop()
+        return
+    for process in alive:  # nobody watches over them
         if kill:
             process.kill()
         else:

@@ -232,6 +232,20 @@ class RunWatch:
         return printable(last)[:500]
 
 
+def finish(folder: RunFolder) -> None:
+    """Write result.json from what the ranks left, where rank 0 could not: all of them are known to be gone.
+
+    Raises OSError.
+    """
+    if folder.result_file.exists():
+        return
+    ranks = rank_files(folder.path)
+    gone = {rank: Death(time.time()) for rank, values in ranks.items() if "ended" not in values}
+    failure = first_failure(ranks, gone) or Failure(None, "all ranks are gone and left no word")
+    step = read_json(folder.progress_file).get("step", newest_step(folder))
+    folder.write_result("failed", reason=failure.reason, step=int(step), best=best_of(folder), rank=failure.rank)
+
+
 def newest_step(folder: RunFolder) -> int:
     """The step of the newest checkpoint; 0 without one."""
     try:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mseg_studio.errors import MSegStudioError, RunFailed
+from mseg_studio.training import run_watch
 from mseg_studio.training.launcher import LaunchPlan, environment
 from mseg_studio.training.run_folder import RunFolder, own_process
 from mseg_studio.training.run_processes import STOP_FILE, SUPERVISOR_ENV, run_processes
@@ -83,6 +84,14 @@ def supervise(plan: LaunchPlan, *, tell_started: Callable[[], None]) -> None:
                 watch.run(child)
 
 
+def finish(folder: Path) -> None:
+    """Write result.json from the rank files if it is missing, all ranks known to be gone: the last act of a job.
+
+    Raises ConfigError when there is no run, OSError.
+    """
+    run_watch.finish(RunFolder.open(folder))
+
+
 def _detached(plan: LaunchPlan) -> int:
     """Supervise in a process of its own; come back once it stands (0) or cannot (1, and why on standard error)."""
     if not hasattr(os, "fork"):
@@ -145,10 +154,6 @@ def _clear(folder: RunFolder, plan: LaunchPlan) -> None:
     """Take away what an earlier start left, and say who supervises this one. Machine 0 does it for all."""
     if plan.node_rank:
         return
-    for path in (folder.result_file, folder.progress_file, folder.path / STOP_FILE):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(folder.path / "ranks", ignore_errors=True)
-    (folder.path / "ranks").mkdir()
     folder.write_launch(
         world_size=plan.world_size,
         nnodes=plan.nnodes,
@@ -156,6 +161,12 @@ def _clear(folder: RunFolder, plan: LaunchPlan) -> None:
         argv=plan.argv(),
         devices=list(plan.devices),
     )
+    # The old result goes last: until then whoever looks sees the state of before, and nothing that never was.
+    for path in (folder.progress_file, folder.path / STOP_FILE):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder.path / "ranks", ignore_errors=True)
+    (folder.path / "ranks").mkdir()
+    folder.result_file.unlink(missing_ok=True)
 
 
 def _environment(plan: LaunchPlan) -> dict[str, str]:
