@@ -1,39 +1,24 @@
-"""What a run learns from: files listed and checked at the start, decoded when a crop needs them, kept while they fit.
-
-The hash over the data says whether a run may go on. It follows the names, sizes and contents of the files, never their
-folder or times: a dataset may be moved or copied. Contents are read whole up to `_READ_WHOLE` bytes of files; of larger
-sets every name and size counts, and the contents of `_READ_PAIRS` pairs evenly spread over each dataset, so that a
-start does not wait for terabytes. A file that is exchanged for another of the same size may pass in such a set.
-"""
+"""What a run learns from: decoded when a crop needs it, and kept in memory as far as there is room."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mseg_studio.datasets.mapping import LabelMapping
 from mseg_studio.datasets.pairing import Pair
-from mseg_studio.errors import DatasetError
 from mseg_studio.labels.label_map import Ids
-from mseg_studio.media.image import read_image
 from mseg_studio.progress import CancelToken
-from mseg_studio.settings import available_cores
 from mseg_studio.training.augment import augment
+from mseg_studio.training.class_pixels import OnProgress, drawn_pixels
 from mseg_studio.training.config import DatasetConfig, TrainConfig
+from mseg_studio.training.data_files import data_sha256, listed_pairs, read_pair
 from mseg_studio.training.head import IGNORE, Head, head_mapping, open_dataset
 from mseg_studio.training.sample_cache import SampleCache, default_cache_bytes
 from mseg_studio.training.sampler import Draw, draw_index, draw_random
-
-_READ_WHOLE = 1 << 30
-_READ_PAIRS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +105,14 @@ class TrainData:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hash over the data, see the head of this file. Raises DatasetError for a file that cannot be read."""
+        """Hash over the data, see `data_files`. Raises DatasetError for a file that cannot be read."""
         return data_sha256([(split.config.name, split.pairs) for split in self.splits])
 
-    def class_pixels(self, *, cancel: CancelToken | None = None) -> npt.NDArray[np.int64]:
-        """Labelled pixels (rows,) of every row of the head, all datasets counting alike as they do in a step."""
-        rows = len(self._head.rows)
-        counts = np.zeros(rows, np.int64)
-        for split in self.splits:
-            for index in range(len(split.pairs)):
-                if cancel is not None:
-                    cancel.raise_if_cancelled()
-                labels = split.sample(index).labels_HW
-                found = np.bincount(labels.ravel(), minlength=max(rows, 256))
-                found[IGNORE] = 0
-                counts += found[:rows]
-        return counts
+    def class_pixels(
+        self, *, cancel: CancelToken | None = None, on_progress: OnProgress | None = None
+    ) -> npt.NDArray[np.int64]:
+        """Labelled pixels (rows,) of every row of the head, see `class_pixels.drawn_pixels`."""
+        return drawn_pixels(self._config, self._head, cancel=cancel, on_progress=on_progress)
 
     def name_of(self, draw: Draw) -> str:
         """Dataset and image file of a draw."""
@@ -164,55 +141,6 @@ class TrainData:
         return found
 
 
-def listed_pairs(config: DatasetConfig, split: str, *, leave_out: tuple[str, ...] = ()) -> tuple[Pair, ...]:
-    """The image and label files of a split, without the images whose file name starts with one of `leave_out`.
-
-    Raises ConfigError, and DatasetError naming the first file that is missing and how many others are.
-    """
-    missing: list[DatasetError] = []
-    pairs = open_dataset(config).pairs(split, missing=missing)
-    if missing:
-        others = "" if len(missing) == 1 else f" ({len(missing) - 1} more files are missing)"
-        raise DatasetError(f"{missing[0].reason}{others}", path=missing[0].path)
-    kept = tuple(pair for pair in pairs if not (leave_out and pair.image.name.startswith(leave_out)))
-    if not kept:
-        raise DatasetError(f"split '{split}' has no images that are not left out", path=config.description)
-    return kept
-
-
-def read_pair(pair: Pair, mapping: LabelMapping) -> tuple[npt.NDArray[np.uint8], Ids]:
-    """RGB pixels (H, W, 3) and labels (H, W) of one size in the mapping's target.
-
-    Raises DatasetError and ImageReadError naming the file.
-    """
-    pixels_HW3, labels_HW = read_image(pair.image).pixels_HW3, mapping.labels(pair).ids_HW
-    if labels_HW.shape != pixels_HW3.shape[:2]:
-        raise DatasetError(f"labels are {_size(labels_HW)}, the image is {_size(pixels_HW3)}", path=pair.label)
-    return pixels_HW3, labels_HW
-
-
-def data_sha256(datasets: Sequence[tuple[str, Sequence[Pair]]]) -> str:
-    """Hash over named datasets, see the head of this file. Raises DatasetError for a file that cannot be read."""
-    sizes = [[(_bytes_of(pair.image), _bytes_of(pair.label)) for pair in pairs] for _, pairs in datasets]
-    whole = sum(image + label for dataset in sizes for image, label in dataset) <= _READ_WHOLE
-    digest = hashlib.sha256()
-    with ThreadPoolExecutor(min(8, available_cores())) as pool:
-        for (name, pairs), dataset_sizes in zip(datasets, sizes, strict=True):
-            facts = [(p.image.name, p.label.name, *size) for p, size in zip(pairs, dataset_sizes, strict=True)]
-            digest.update(repr((name, facts)).encode("utf-8", "surrogateescape"))
-            read = pairs if whole else evenly_spread(pairs, _READ_PAIRS)
-            for hashed in pool.map(_content_hash, (path for pair in read for path in (pair.image, pair.label))):
-                digest.update(hashed)
-    return digest.hexdigest()
-
-
-def evenly_spread(pairs: Sequence[Pair], most: int) -> tuple[Pair, ...]:
-    """At most `most` of the pairs, evenly spread, in their order; all of them for 0."""
-    if most == 0 or most >= len(pairs):
-        return tuple(pairs)
-    return tuple(pairs[k * len(pairs) // most] for k in range(most))
-
-
 def _train_split(dataset: DatasetConfig, config: TrainConfig, head: Head) -> TrainSplit:
     rare = tuple(
         head.rows.index(dataset.classes[name]) for name in config.augment.rare_classes if name in dataset.classes
@@ -220,25 +148,6 @@ def _train_split(dataset: DatasetConfig, config: TrainConfig, head: Head) -> Tra
     mapping = head_mapping(open_dataset(dataset), dataset, head)
     pairs = listed_pairs(dataset, dataset.train_split, leave_out=dataset.leave_out)
     return TrainSplit(dataset, pairs, mapping, rare)
-
-
-def _bytes_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror}", path=path) from error
-
-
-def _content_hash(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest()
-    except OSError as error:
-        raise DatasetError(f"cannot be read: {error.strerror}", path=path) from error
-
-
-def _size(array: npt.NDArray[Any]) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"
 
 
 # ---- one dataset in memory, until the loop asks for TrainData ----

@@ -209,11 +209,12 @@ def _joined(val: ValidationData, matrices: Sequence[ConfusionMatrix], sums: Tens
         miou = metrics(matrix, classes=split.classes).miou
         by_dataset[split.config.name] = MappingProxyType({"miou": miou, "loss": _mean_loss(sums[:, start:end])})
         start = end
+    mious = [one["miou"] for one in by_dataset.values()]
     total = functools.reduce(ConfusionMatrix.__add__, matrices)
     classes = {name for split in val.splits for name in split.classes}
     return Validation(
         loss=_mean_loss(sums),
-        miou=harmonic_mean(one["miou"] for one in by_dataset.values()),
+        miou=harmonic_mean(mious) if len(mious) > 1 else mious[0],
         by_dataset=MappingProxyType(by_dataset),
         iou=metrics(total, classes=classes).iou,
         images=len(val),
@@ -234,6 +235,6 @@ def _of_samples(network, data, taxonomy, precision, device, stop):  # type: igno
         for sample in data.samples:
             stop.raise_if_cancelled()
             look = look_at(network, sample.pixels_HW3, None, precision=precision, device=device)
-            rows_HW = look.rows(*sample.labels_HW.shape, head)
+            rows_HW = look.rows(sample.labels_HW.shape[0], sample.labels_HW.shape[1], head)
             matrix += ConfusionMatrix.of(LabelMap(sample.labels_HW, taxonomy), LabelMap(rows_HW, taxonomy))
     return metrics(matrix)

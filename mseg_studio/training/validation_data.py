@@ -13,7 +13,7 @@ from mseg_studio.datasets.mapping import LabelMapping
 from mseg_studio.datasets.pairing import Pair
 from mseg_studio.labels.label_map import Ids
 from mseg_studio.training.config import DatasetConfig, TrainConfig
-from mseg_studio.training.data import evenly_spread, listed_pairs, read_pair
+from mseg_studio.training.data_files import evenly_spread, listed_pairs, read_pair
 from mseg_studio.training.head import Head, head_mapping, open_dataset
 
 _AHEAD = 2
