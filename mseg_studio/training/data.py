@@ -72,7 +72,8 @@ class TrainData:
 
     def __init__(self, config: TrainConfig, head: Head, splits: tuple[TrainSplit, ...], cache: SampleCache) -> None:
         self.splits = splits
-        self._config, self._head, self._cache = config, head, cache
+        self.cache = cache
+        self._config, self._head = config, head
 
     @classmethod
     def open(
@@ -134,10 +135,10 @@ class TrainData:
         return draw_index(self._config.seed, split.config.name, n=draw.n, size=len(split.pairs))
 
     def _sample(self, dataset: int, index: int) -> Sample:
-        found = self._cache.get((dataset, index))
+        found = self.cache.get((dataset, index))
         if found is None:
             found = self.splits[dataset].sample(index)
-            self._cache.offer((dataset, index), found)
+            self.cache.offer((dataset, index), found)
         return found
 
 

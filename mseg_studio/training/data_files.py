@@ -38,7 +38,9 @@ def listed_pairs(config: DatasetConfig, split: str, *, leave_out: tuple[str, ...
     missing: list[DatasetError] = []
     pairs = open_dataset(config).pairs(split, missing=missing)
     if missing:
-        others = "" if len(missing) == 1 else f" ({len(missing) - 1} more files are missing)"
+        others = {1: "", 2: " (1 more file is missing)"}.get(
+            len(missing), f" ({len(missing) - 1} more files are missing)"
+        )
         raise DatasetError(f"{missing[0].reason}{others}", path=missing[0].path)
     kept = tuple(pair for pair in pairs if not (leave_out and pair.image.name.startswith(leave_out)))
     if not kept:

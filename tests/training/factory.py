@@ -99,3 +99,8 @@ def with_dataset(config: TrainConfig, **changes: Any) -> TrainConfig:
     """The configuration with other fields of its first dataset."""
     first, *others = config.datasets
     return dataclasses.replace(config, datasets=(dataclasses.replace(first, **changes), *others))
+
+
+def stored_ids(path: Path) -> np.ndarray:
+    """The numbers in a label file, as they are."""
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
