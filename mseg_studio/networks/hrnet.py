@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mseg_studio.networks.spec import NetworkSpec
+
 _BN_MOMENTUM = 0.01
 _STEM_CHANNELS = 64
 
@@ -164,6 +166,19 @@ class HRNet(nn.Module):
         """Logits (N, num_classes, H, W) of normalised images (N, 3, H, W)."""
         logits = self.strided_logits(images_NCHW)
         return functional.interpolate(logits, size=images_NCHW.shape[-2:], mode="bilinear", align_corners=True)
+
+
+def hrnet_spec(name: str, config: HRNetConfig) -> NetworkSpec:
+    """The spec of an HRNetV2 of any width: what follows from the architecture is the same for all."""
+    return NetworkSpec(
+        name=name,
+        build=lambda num_classes: HRNet(config, num_classes),
+        logits_stride=4,
+        size_multiple=8,
+        head_weight_key="last_layer.3.weight",
+        backbone_lacks=("last_layer",),
+        backbone_extras=("incre_modules", "downsamp_modules", "final_layer", "classifier"),
+    )
 
 
 def _enter(transition: nn.ModuleList, features: list[Tensor]) -> list[Tensor]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mseg_studio.networks.hrnet import HRNet, HRNetConfig, StageConfig
-from mseg_studio.networks.spec import NetworkSpec
+from mseg_studio.networks.hrnet import HRNetConfig, StageConfig, hrnet_spec
 
 CONFIG = HRNetConfig(
     stage1_blocks=1,
@@ -11,10 +10,4 @@ CONFIG = HRNetConfig(
     stages=(StageConfig(1, 2, (16, 32)), StageConfig(1, 2, (16, 32, 64)), StageConfig(1, 2, (16, 32, 64, 128))),
 )
 
-NETWORK = NetworkSpec(
-    name="hrnet-w18-small",
-    build=lambda num_classes: HRNet(CONFIG, num_classes),
-    logits_stride=4,
-    size_multiple=8,
-    head_weight_key="last_layer.3.weight",
-)
+NETWORK = hrnet_spec("hrnet-w18-small", CONFIG)

@@ -146,6 +146,13 @@ def pspnet_spec(name: str, config: PSPNetConfig) -> NetworkSpec:
         size_multiple=8,
         head_weight_key="cls.4.weight",
         auxiliary_head_weight_key="aux.4.weight",
+        backbone_lacks=("ppm", "cls", "aux"),
+        backbone_extras=("fc",),
+        backbone_renamed=tuple(
+            (f"{kind}{number + 1}", f"layer0.{3 * number + place}")
+            for number in range(3)
+            for place, kind in enumerate(("conv", "bn"))
+        ),
     )
 
 

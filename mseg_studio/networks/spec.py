@@ -27,6 +27,12 @@ class NetworkSpec:
     """State-dict key of the last convolution's weight: its first axis is the number of classes."""
     auxiliary_head_weight_key: str = ""
     """The same of the head that only training runs; empty where there is none."""
+    backbone_lacks: tuple[str, ...] = ()
+    """First words of the keys that no ImageNet backbone has: what is made for the segmentation."""
+    backbone_extras: tuple[str, ...] = ()
+    """First words of the keys that only an ImageNet backbone has: its classifier."""
+    backbone_renamed: tuple[tuple[str, str], ...] = ()
+    """First word of a backbone's keys, and what stands for it here."""
 
     @property
     def class_layers(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from mseg_studio.training.config import RANDOM
 
 
 def start_of(start: str) -> InstalledModel | Path | None:
-    """What `TrainConfig.start` means: an installed model, a checkpoint file, or None for random weights.
+    """What `TrainConfig.start` means: an installed model, a file or folder of weights, or None for random weights.
 
     Raises ConfigError for no choice and for a file that is not there, CheckpointError with the nearest names for a
     model that is not installed.
@@ -26,14 +26,14 @@ def start_of(start: str) -> InstalledModel | Path | None:
         return None
     if is_file_start(start):
         path = Path(start)
-        if not path.is_file():
-            raise ConfigError("start: no such checkpoint file", path=path)
+        if not path.exists():
+            raise ConfigError("start: no such checkpoint", path=path)
         return path
     return find_model(start)
 
 
 def is_file_start(start: str) -> bool:
-    """Whether `start` names a file, by how it is written: a word without a suffix of weights is a model's name."""
+    """Whether `start` names a file, or a folder with its way to it; a word without a suffix is a model's name."""
     path = Path(start)
     return len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES or path.is_file()
 
