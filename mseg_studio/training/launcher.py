@@ -6,103 +6,23 @@ A run is started detached: it outlives whoever started it, and everything known 
 from __future__ import annotations
 
 import dataclasses
-import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from mseg_studio.errors import ConfigError, RunFailed, printable
-from mseg_studio.settings import available_cores
+from mseg_studio.errors import RunFailed, printable
 from mseg_studio.storage import write_json_atomic
 from mseg_studio.training import slurm
+from mseg_studio.training.devices import Device, devices_here
+from mseg_studio.training.launch_plan import GRACE_S, LaunchPlan, environment
 from mseg_studio.training.run_processes import STOP_FILE, launched, run_processes
 from mseg_studio.training.run_state import ENDED, read_state
 
-GRACE_S = 60.0
-"""How long a run that was asked to stop may take to save before it is killed, in seconds."""
+__all__ = ["GRACE_S", "Device", "LaunchPlan", "devices_here", "environment", "resume", "start", "stop"]
+
 _START_LIMIT_S = 60.0
 _END_LIMIT_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchPlan:
-    """Which processes compute a run, on this machine and with which others."""
-
-    folder: Path
-    processes: int = 1
-    """Processes on this machine; with GPUs, one a GPU."""
-    nnodes: int = 1
-    """Machines that take part."""
-    node_rank: int = 0
-    """Number of this machine, from 0."""
-    rendezvous: str = ""
-    """`host:port` of machine 0, with several machines."""
-    devices: tuple[str, ...] = ()
-    """Numbers of the GPUs to use; none given: all."""
-
-    def __post_init__(self) -> None:
-        if self.processes < 1 or self.nnodes < 1 or not 0 <= self.node_rank < self.nnodes:
-            raise ConfigError(
-                f"{self.processes} processes, machine {self.node_rank} of {self.nnodes}; "
-                "expected at least one process and a machine's number below their count"
-            )
-        host, colon, port = self.rendezvous.rpartition(":")
-        if self.nnodes > 1 and not (host and colon and port.isdigit()):
-            raise ConfigError(f"rendezvous is '{self.rendezvous}', expected host:port of machine 0")
-
-    @property
-    def world_size(self) -> int:
-        """Processes on all machines."""
-        return self.processes * self.nnodes
-
-    def argv(self) -> list[str]:
-        """The command that computes the run: torchrun, or the worker itself where there is one process."""
-        worker = ["-m", "mseg_studio.training.worker", str(self.folder)]
-        if self.world_size == 1:
-            return [sys.executable, *worker]
-        where = ["--standalone"]
-        if self.nnodes > 1:
-            host, _, port = self.rendezvous.rpartition(":")
-            where = [f"--nnodes={self.nnodes}", f"--node-rank={self.node_rank}"]
-            where += [f"--master-addr={host}", f"--master-port={port}"]
-        torchrun = ["-m", "torch.distributed.run", *where, f"--nproc-per-node={self.processes}"]
-        return [sys.executable, *torchrun, *worker]
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """Something that a process can compute on."""
-
-    name: str
-    memory_bytes: int | None = None
-    """None for the cores of the CPU."""
-
-
-def devices_here() -> tuple[Device, ...]:
-    """The GPUs of this machine, in their driver's order; without any, the CPU once for each of its cores."""
-    found = _nvidia_devices()
-    return found or tuple(Device("CPU core") for _ in range(available_cores()))
-
-
-def _nvidia_devices() -> tuple[Device, ...]:
-    try:
-        import pynvml
-    except ImportError:
-        return ()
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return ()  # no driver, no card
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(n) for n in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(
-            Device(str(pynvml.nvmlDeviceGetName(one)), int(pynvml.nvmlDeviceGetMemoryInfo(one).total))
-            for one in handles
-        )
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def start(plan: LaunchPlan) -> None:
@@ -110,12 +30,21 @@ def start(plan: LaunchPlan) -> None:
 
     Raises RunFailed when the run is going already or its supervisor does not start, OSError.
     """
-    command = [sys.executable, "-m", "mseg_studio.training.supervisor", "--detach", str(plan.folder)]
+    folder = plan.folder.absolute()
+    if not folder.is_dir():
+        raise RunFailed("no such folder", path=folder)
+    command = [sys.executable, "-m", "mseg_studio.training.supervisor", "--detach", str(folder)]
     command += [f"--processes={plan.processes}", f"--nnodes={plan.nnodes}", f"--node-rank={plan.node_rank}"]
-    command += [f"--rendezvous={plan.rendezvous}", f"--devices={','.join(plan.devices)}"]
+    command += [f"--rendezvous={plan.rendezvous}", f"--devices={','.join(plan.devices)}", f"--worker={plan.worker}"]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_START_LIMIT_S, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_START_LIMIT_S,
+            check=False,
+            cwd=folder,
+            env=environment(plan),
         )
     except subprocess.TimeoutExpired as error:
         raise RunFailed("the supervisor did not start within a minute", path=plan.folder) from error
@@ -158,17 +87,3 @@ def stop(folder: Path, *, grace_s: float = GRACE_S, kill: bool = False) -> None:
             process.kill()
         else:
             process.ask_to_stop()
-
-
-def environment(plan: LaunchPlan) -> dict[str, str]:
-    """Environment of a run's processes: no thread spins while it waits, and the CPU's cores are shared."""
-    from mseg_studio.inference.openmp import ENVIRONMENT
-
-    values = {**os.environ}
-    for name, value in ENVIRONMENT.items():
-        values.setdefault(name, value)
-    if plan.processes > 1:
-        values.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // plan.processes)))
-    if plan.devices:
-        values["CUDA_VISIBLE_DEVICES"] = ",".join(plan.devices)
-    return values

@@ -16,7 +16,7 @@ import psutil
 from mseg_studio.errors import printable
 from mseg_studio.storage import write_json_atomic
 from mseg_studio.training.failure import Death, Failure, death_words, first_failure
-from mseg_studio.training.launcher import GRACE_S, LaunchPlan
+from mseg_studio.training.launch_plan import GRACE_S, LaunchPlan
 from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.run_processes import (
     STOP_FILE,
@@ -206,10 +206,16 @@ class RunWatch:
             step = int(read_json(self._folder.progress_file).get("step", step))
             self._folder.write_result("failed", reason=failure.reason, step=step, best=best, rank=failure.rank)
         elif self._killed or self._stop_s is not None:
-            reason = "stopped before its first step" if not step else f"ended at once; step {step} is saved"
+            reason = self._stop_words(step)
             self._folder.write_result("stopped", reason=reason, step=step, best=best)
         else:
             self._folder.write_result("failed", reason=self._launcher_words(child), step=step, best=best)
+
+    def _stop_words(self, step: int) -> str:
+        saved = (
+            f"step {step} is saved, what came after it is lost" if step else "stopped before its first step was saved"
+        )
+        return f"killed because it did not stop by itself: {saved}" if self._killed and step else saved
 
     def _failure(self) -> Failure | None:
         """The cause; with several machines their ranks get a moment to say theirs."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mseg_studio.errors import MSegStudioError, RunFailed
 from mseg_studio.training import run_watch
-from mseg_studio.training.launcher import LaunchPlan, environment
+from mseg_studio.training.launch_plan import WORKER, LaunchPlan, environment
 from mseg_studio.training.run_folder import RunFolder, own_process
 from mseg_studio.training.run_processes import STOP_FILE, SUPERVISOR_ENV, run_processes
 from mseg_studio.training.run_watch import RunWatch
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--node-rank", type=int, default=0, help="number of this machine")
     parser.add_argument("--rendezvous", default="", help="host:port of machine 0")
     parser.add_argument("--devices", default="", help="numbers of the GPUs to use, with commas between")
+    parser.add_argument("--worker", default=WORKER, help=argparse.SUPPRESS)
     parser.add_argument("--detach", action="store_true", help="come back once the run is started")
     options = parser.parse_args(arguments)
     try:
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
             node_rank=options.node_rank,
             rendezvous=options.rendezvous,
             devices=tuple(filter(None, options.devices.split(","))),
+            worker=options.worker,
         )
         if options.detach:
             return _detached(plan)
