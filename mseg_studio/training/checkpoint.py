@@ -2,6 +2,9 @@
 
 A folder is written under a temporary name, its manifest last, and then renamed. Loading takes the newest that
 verifies: a flipped bit inside a tensor loads silently without a hash.
+
+No state of random generators is saved, because there is none: what is drawn (order, augmentation, dropout) follows from
+the seed and the step alone.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,9 @@ from mseg_studio.storage import fsync_folder, sha256_file, write_atomic, write_j
 
 _MANIFEST, _STATE = "manifest.json", "state.json"
 _PART = ".mseg-part"
+_OLD = f"{_PART}-old-"
 _TENSORS = ("network", "average", "optimizer")
-_PLAIN = ("step", "best", "config", "data_sha256", "validated_step")
+_PLAIN = ("step", "best", "config", "data_sha256", "validated_step", "losses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class RunState:
     """Hash over the training files."""
     validated_step: int
     """Step after which the run was last validated."""
+    losses: list[float] = field(default_factory=list)
+    """Losses of the steps since the last line of metrics, whose mean the next line says."""
 
 
 def save_checkpoint(folder: Path, state: RunState, *, name: str | None = None, keep: int = 2) -> Path:
@@ -104,8 +110,23 @@ def _steps(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
 
 
+def clean_up(folder: Path) -> None:
+    """Remove what killed processes left half written, and put back what one was about to replace. Raises OSError.
+
+    Only where nobody writes checkpoints at the time.
+    """
+    for path in folder.glob(f"{_PART}-*"):
+        name, found, _ = path.name.removeprefix(_OLD).partition("-")
+        if path.name.startswith(_OLD) and found and not (folder / name).exists():
+            path.replace(folder / name)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def _replace_folder(part: Path, final: Path) -> None:
-    old = final.with_name(f"{_PART}-old-{secrets.token_hex(6)}")
+    old = final.with_name(f"{_OLD}{final.name}-{secrets.token_hex(6)}")
     if final.exists():
         final.replace(old)
     part.replace(final)

@@ -1,157 +1,162 @@
-"""The training loop of one process. It writes the run folder and knows nothing of who watches."""
+"""The training loop of one process among any number. It writes the run folder and knows nothing of who watches."""
 
 from __future__ import annotations
 
 import math
 import time
+import zlib
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import psutil
 import torch
-from torch import Tensor, nn
 
-from mseg_studio.discovery import discover
-from mseg_studio.errors import CheckpointError, ConfigError, RunFailed, nearest
-from mseg_studio.inference.devices import resolve_device
-from mseg_studio.networks.spec import NetworkSpec
-from mseg_studio.progress import Cancelled, CancelToken
-from mseg_studio.training.augment import MEAN_RGB, STD_RGB, augment
+from mseg_studio.errors import CheckpointError, ConfigError, RunFailed
+from mseg_studio.progress import Cancelled, CancelToken, Progress
 from mseg_studio.training.average import WeightAverage
-from mseg_studio.training.banded_loss import banded_cross_entropy
-from mseg_studio.training.checkpoint import RunState, load_newest, save_checkpoint
+from mseg_studio.training.checkpoint import RunState, clean_up, load_newest, save_checkpoint
 from mseg_studio.training.config import MAY_CHANGE_ON_RESUME, TrainConfig
 from mseg_studio.training.config_file import config_as_dict, config_from_dict
-from mseg_studio.training.data import Sample, SampleSet, load_samples
-from mseg_studio.training.head import Head, head_of, resolved
-from mseg_studio.training.losses import class_weights, lovasz_softmax
-from mseg_studio.training.metrics_log import MetricsLog
-from mseg_studio.training.optim import build_optimizer, load_optimizer, optimizer_tensors
+from mseg_studio.training.loader import CropLoader, StepBatch
+from mseg_studio.training.metrics_log import MetricsLog, validation_events
+from mseg_studio.training.optim import load_optimizer, optimizer_tensors
+from mseg_studio.training.pace import Pace
+from mseg_studio.training.progress_file import Phase, ProgressFile
+from mseg_studio.training.ranks import Ranks
 from mseg_studio.training.run_folder import RunFolder
-from mseg_studio.training.sampler import batch_draws, draw_index, draw_random
-from mseg_studio.training.schedule import is_falling, learning_rate
-from mseg_studio.training.validation import validate
+from mseg_studio.training.run_parts import RunParts
+from mseg_studio.training.schedule import learning_rate
+from mseg_studio.training.step import StepOutcome, TrainStep
+from mseg_studio.training.validation import Validation, validate
 
 MAX_BAD_STEPS = 10
 """Steps in a row with a loss or gradient that is no number, after which the run gives up."""
+_LINES_BYTES = 3000
 
 
 class TrainLoop:
-    """One run in one process on one device: build or resume, then `run`.
+    """One run in one process on one device: build or resume, then `run`. Every process makes one alike.
 
-    `step` and `best` say how far it is, also after `run` raised.
+    `step` and `best` say how far it is, also after `run` raised. Only the first process writes, but for its log.
     """
 
-    def __init__(self, folder: RunFolder, config: TrainConfig, *, log: MetricsLog) -> None:
-        """Load the data and the newest checkpoint.
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: TrainConfig,
+        *,
+        log: MetricsLog | None,
+        ranks: Ranks | None = None,
+        stop: CancelToken | None = None,
+    ) -> None:
+        """Load the data and the newest checkpoint; `log` is the first process's.
 
-        Raises ConfigError, DatasetError, and CheckpointError when there are checkpoints and none verifies.
+        Raises ConfigError, DatasetError, RankLost, CheckpointError when there are checkpoints and none verifies, and
+        Cancelled in every process when `stop` is set in one.
         """
-        config = resolved(config)
-        self._head = head_of(config)
-        self._dataset = config.trained[0]
-        self._folder, self._config, self._log = folder, config, log
-        self.device = resolve_device(config.device)
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        train, val = self._dataset, config.validated[0]
-        self._train = load_samples(train, self._head, split=train.train_split, leave_out=train.leave_out)
-        self._val = load_samples(val, self._head, split=val.val_split)
-        self._rare_ids = [self._head.rows.index(train.classes[name]) for name in config.augment.rare_classes]
-        self._network = _build_network(config, self._head).to(self.device)
-        self._optimizer = build_optimizer(self._network, config.optim)
-        self._average = WeightAverage(self._network, decay=config.optim.average_decay)
-        self._weights_C = _loss_weights(config, self._head, self._train, self.device)
+        self.ranks = ranks or Ranks.start(config.device)
+        self._folder, self._log = folder, log
+        self._progress = ProgressFile(folder.progress_file, steps=config.steps)
         self.step = 0
         self.best: dict[str, Any] | None = None
-        self._validated_step = 0
-        self._bad_steps = 0
-        self._resume()
+        self._losses: list[float] = []
+        self._validated_step, self._saved_step, self._saved_validated, self._bad_steps = 0, 0, 0, 0
+        self._say("loading", 0, 0)
+        self.ranks.first_tells(lambda: clean_up(folder.checkpoints))
+        state, complaints = _newest(folder, self.ranks)
+        parts = RunParts.load(config, self.ranks, fresh=state is None, cancel=stop)
+        self._parts, self._config = parts, parts.config
+        self._average = WeightAverage(parts.network, decay=config.optim.average_decay)
+        self._step = TrainStep(parts.objective, parts.optimizer, parts.config, self.ranks)
+        self._pace = Pace(parts.config)
+        self._data_sha256 = self.ranks.first_tells(lambda: parts.train.sha256)
+        if state is None:
+            self._begin()
+        else:
+            self._resume(state, complaints)
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return self.ranks.device
 
     def run(self, stop: CancelToken) -> bool:
         """Train to the last step (True), or save and come back after the step in which `stop` is set (False).
 
-        Raises RunFailed when the loss stays non-finite, OSError when the folder cannot be written.
+        `stop` may be set in one process only. Raises RunFailed when the loss stays non-finite or a checkpoint cannot
+        be written, RankLost when another process is gone, OSError when the folder cannot be written.
         """
         if not self._validate_if_due(stop):
             return False
-        mark_step, mark_time, losses = self.step, time.monotonic(), []
-        while self.step < self._config.steps:
-            if stop.cancelled:
-                self._save()
-                return False
-            losses.append(self._train_step())
-            self.step += 1
-            if self._is_due(self._config.log_every):
-                now = time.monotonic()
-                rate = (self.step - mark_step) * self._config.batch / max(now - mark_time, 1e-9)
-                self._write("step", loss=_mean(losses), lr=self._rate(self.step - 1), images_per_s=round(rate, 2))
-                mark_step, mark_time, losses = self.step, now, []
-            before = time.monotonic()
-            if not self._validate_if_due(stop):
-                return False
-            if self._is_due(self._config.save_every):
-                self._save()
-            mark_time += time.monotonic() - before
+        config, ranks = self._config, self.ranks
+        with CropLoader(
+            self._parts.train,
+            config,
+            rank=ranks.rank,
+            world=ranks.world,
+            first_step=self.step,
+            processes=ranks.local_world,
+        ) as loader:
+            self._pace.begin()
+            while self.step < config.steps:
+                if ranks.any(stop.cancelled):
+                    self._save()
+                    return False
+                self._train_step(loader.next())
+                if not self._validate_if_due(stop):
+                    return False
+                if self._is_due(config.save_every):
+                    self._save()
+                self._pace.begin()
         return True
 
-    def _train_step(self) -> float:
-        """One optimizer step; a non-finite one is skipped. Returns its loss."""
-        images_NCHW, labels_NHW = self._batch()
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._rate(self.step)
-        self._optimizer.zero_grad(set_to_none=True)
-        self._network.train()
-        buffers = {name: buffer.clone() for name, buffer in self._network.named_buffers()}
-        loss = self._loss(images_NCHW.to(self.device), labels_NHW.to(self.device))
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self._network.parameters(), self._config.optim.clip_norm or math.inf)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-            self._bad_steps += 1
-            self._network.load_state_dict(buffers, strict=False)  # the norms' statistics have seen the bad values
-            if self._bad_steps >= MAX_BAD_STEPS:
-                names = [self._train.samples[index].name for index in self._indices()]
-                raise RunFailed(f"the loss was no number in {MAX_BAD_STEPS} steps in a row; last with {names}")
-            return math.nan
-        self._bad_steps = 0
-        self._optimizer.step()
-        self._average.update(self._network, step=self.step)
-        return loss.item()
+    def _train_step(self, batch: StepBatch) -> None:
+        """One optimizer step and what is written about it."""
+        outcome = self._step.take(batch)
+        if outcome.taken:
+            self._bad_steps = 0
+            self._average.update(self._parts.network, step=self.step)
+            self._losses.append(outcome.loss)
+        else:
+            self._skip(batch)
+        self._pace.step_done(wait_s=batch.wait_s)
+        self.step += 1
+        if self._is_due(self._config.log_every):
+            self._write_step(outcome)
+        self._say("training", self.step, self._config.steps)
 
-    def _loss(self, images_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
-        config = self._config
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-            strided = self._network.strided_logits(images_NCHW)  # type: ignore[operator]
-        strided = strided.float()
-        stride = config.loss.label_stride
-        coarse = labels_NHW[:, ::stride, ::stride]
-        loss = banded_cross_entropy(strided, coarse, self._weights_C)
-        if config.loss.lovasz_weight and is_falling(config.optim, step=self.step, steps=config.steps):
-            step = (labels_NHW.shape[-1] - 1) // (strided.shape[-1] - 1)
-            loss = loss + config.loss.lovasz_weight * lovasz_softmax(strided, labels_NHW[:, ::step, ::step])
-        return loss
+    def _skip(self, batch: StepBatch) -> None:
+        """Note a step whose loss or gradient was no number; too many in a row end the run, alike in all processes."""
+        self._bad_steps += 1
+        names = [name for part in self.ranks.gather(list(batch.names)) for name in part]
+        self._write("skipped", names=_fitting(names), in_a_row=self._bad_steps)
+        self._tell(f"step {self.step}: the loss or a gradient was no number, step skipped; samples {', '.join(names)}")
+        if self._bad_steps >= MAX_BAD_STEPS:
+            kept = (
+                f"; the checkpoint of step {self._saved_step} holds the last good weights" if self._saved_step else ""
+            )
+            last = ", ".join(_fitting(names))
+            raise RunFailed(f"the loss was no number in {MAX_BAD_STEPS} steps in a row, last with {last}{kept}")
 
-    def _indices(self) -> list[int]:
-        config, size = self._config, len(self._train.samples)
-        return [draw_index(config.seed, self._dataset.name, n=n, size=size) for n in self._draws()]
-
-    def _draws(self) -> range:
-        return batch_draws(self.step, self._config.batch)
-
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        """Normalised images (N, 3, crop, crop), channels last, and labels (N, crop, crop) int64 of this step."""
-        config = self._config
-        pixels, labels = [], []
-        for n, index in zip(self._draws(), self._indices(), strict=True):
-            crop = self._crop(self._train.samples[index], draw_random(config.seed, self._dataset.name, n=n))
-            pixels.append(crop[0])
-            labels.append(crop[1])
-        return normalised(np.stack(pixels)), torch.from_numpy(np.stack(labels)).long()
-
-    def _crop(self, sample: Sample, random: np.random.Generator) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        return augment(
-            sample.pixels_HW3, sample.labels_HW, config=self._config.augment, rare_ids=self._rare_ids, random=random
+    def _write_step(self, outcome: StepOutcome) -> None:
+        rate, wait = self._pace.lap()
+        waits, memory = zip(*self.ranks.gather([wait, _memory_bytes(self.device)]), strict=True)
+        more: dict[str, Any] = {}
+        names = [dataset.name for dataset in self._config.trained]
+        if len(names) > 1:
+            more["loss_by_dataset"] = _finite(dict(zip(names, outcome.by_dataset, strict=True)))
+        if outcome.combined:
+            more["weight_by_dataset"] = _finite(dict(zip(names, outcome.combined, strict=True)))
+        left = self._pace.seconds_left(self.step)
+        if left is not None:
+            more["seconds_left"] = round(left, 1)
+        if self._losses:  # none where every step since the last line was skipped
+            more["loss"] = round(sum(self._losses) / len(self._losses), 5)
+        lr = learning_rate(self._config.optim, step=self.step - 1, steps=self._config.steps)
+        self._losses = []
+        self._write(
+            "step", lr=lr, images_per_s=round(rate, 2), data_wait=round(max(waits), 4), memory_bytes=max(memory), **more
         )
+        self._tell(f"step {self.step} of {self._config.steps}: loss {more.get('loss', 'not a number')}, rate {lr:.3g}")
 
     def _is_due(self, every: int) -> bool:
         """Whether what happens every so many steps happens after this one; everything happens after the last."""
@@ -161,115 +166,180 @@ class TrainLoop:
         """Validate once after a step that asks for it. False when `stop` cut it short: saved, done again on resume."""
         if not self._is_due(self._config.validate_every) or self._validated_step == self.step:
             return True
+        if not len(self._parts.val):
+            return True
         try:
-            self._validate(stop)
+            self._pace.begin()
+            result = self._validate(stop)
         except Cancelled:
             self._save()
             return False
+        self._pace.validation_done()
+        self._judge(result)
         return True
 
-    def _validate(self, stop: CancelToken) -> None:
-        head, precision = self._head.as_taxonomy, self._config.precision
-        with self._average.applied(self._network):
-            result = validate(self._network, self._val, head=head, precision=precision, device=self.device, stop=stop)
+    def _validate(self, stop: CancelToken) -> Validation:
+        parts, ranks = self._parts, self.ranks
+        with self._average.applied(parts.network):
+            return validate(
+                parts.network,
+                parts.val,
+                head=parts.head,
+                precision=self._config.precision,
+                device=self.device,
+                rank=ranks.rank,
+                world=ranks.world,
+                reduce=ranks,
+                stop=stop,
+                on_progress=self._on_validation,
+            )
+
+    def _on_validation(self, progress: Progress) -> None:
+        self._say("validating", progress.done, progress.total)
+
+    def _judge(self, result: Validation) -> None:
+        """Write a validation down, and keep the weights when they are the best so far."""
         self._validated_step = self.step
-        iou = {name: round(value, 5) for name, value in result.iou.items()}
-        self._write("validation", miou=round(result.miou, 5), iou=iou)
+        for event in validation_events(
+            loss=result.loss, miou=result.miou, by_dataset=result.by_dataset, iou=result.iou
+        ):
+            self._write(event.pop("event"), **event)
+        self._tell(f"step {self.step}: mIoU {100 * result.miou:.2f} on {result.images} images")
         if self.best is None or result.miou > self.best["miou"]:
             self.best = {"miou": round(result.miou, 5), "step": self.step, "checkpoint": "best"}
             self._save(name="best")
 
     def _save(self, *, name: str | None = None) -> None:
-        save_checkpoint(self._folder.checkpoints, self._state(), name=name)
+        """Write a checkpoint in the first process while the others wait. Raises RunFailed in all when it cannot."""
+        if name is None and self._saved_step == self.step and self._saved_validated == self._validated_step:
+            return
+        self._say("saving", 0, 0)
+        self._check_same_weights()
+        self.ranks.first_tells(lambda: self._save_here(name))
         if name is None:
+            self._saved_step, self._saved_validated = self.step, self._validated_step
             self._write("save")
+            self._tell(f"step {self.step}: saved")
+
+    def _save_here(self, name: str | None) -> None:
+        try:
+            save_checkpoint(self._folder.checkpoints, self._state(), name=name, keep=self._config.keep)
+        except OSError as error:
+            stays = f"the one of step {self._saved_step} stays" if self._saved_step else "there is none yet"
+            raise RunFailed(
+                f"the checkpoint of step {self.step} could not be written ({error.strerror}); {stays}. Make room, then "
+                "continue the run",
+                path=self._folder.checkpoints,
+            ) from error
+
+    def _check_same_weights(self) -> None:
+        """Raise RunFailed in all processes when their weights are not the same bits: what is saved stands for all."""
+        if self.ranks.world == 1:
+            return
+        digest = 0
+        for tensor in self._parts.network.state_dict().values():
+            digest = zlib.crc32(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy(), digest)
+        digests = self.ranks.gather(digest)
+        if len(set(digests)) > 1:
+            raise RunFailed(f"the processes' weights are no longer the same at step {self.step}: {digests}")
 
     def _state(self) -> RunState:
         return RunState(
             step=self.step,
-            network=dict(self._network.state_dict()),
+            network=dict(self._parts.network.state_dict()),
             average=self._average.state(),
-            optimizer=optimizer_tensors(self._network, self._optimizer),
+            optimizer=optimizer_tensors(self._parts.network, self._parts.optimizer),
             best=self.best,
             config=config_as_dict(self._config),
-            data_sha256=self._train.sha256,
+            data_sha256=self._data_sha256,
             validated_step=self._validated_step,
+            losses=self._losses,
         )
 
-    def _resume(self) -> None:
-        """Continue from the newest checkpoint that verifies; a fresh folder starts at step 0."""
-        state, complaints = load_newest(self._folder.checkpoints)
-        if state is None:
-            if complaints:
-                raise CheckpointError(f"no checkpoint verifies: {'; '.join(complaints)}", path=self._folder.path)
-            return
-        _check_same_run(state, self._config, self._train)
-        self._network.load_state_dict(state.network)
-        load_optimizer(self._network, self._optimizer, state.optimizer)
+    def _begin(self) -> None:
+        """Say what the run begins with."""
+        if self._log is not None and not self._log.is_empty:
+            self._write("resume", complaints=[])  # it died before its first checkpoint: readers drop what it wrote
+        lines = list(self._parts.start_lines)
+        self._write("start", start=self._config.start, lines=_fitting(lines), world_size=self.ranks.world)
+        for line in lines:
+            self._tell(line)
+
+    def _resume(self, state: RunState, complaints: list[str]) -> None:
+        """Continue from the newest checkpoint that verifies."""
+        self.ranks.first_tells(lambda: _check_same_run(state, self._config, self._data_sha256))
+        parts = self._parts
+        parts.network.load_state_dict(state.network)
+        load_optimizer(parts.network, parts.optimizer, state.optimizer)
         self._average.load(state.average)
         self.step, self.best, self._validated_step = state.step, state.best, state.validated_step
-        self._write("resume", complaints=complaints)
-
-    def _rate(self, step: int) -> float:
-        return learning_rate(self._config.optim, step=step, steps=self._config.steps)
+        self._saved_step, self._saved_validated, self._losses = state.step, state.validated_step, list(state.losses)
+        self._write("resume", complaints=_fitting(complaints), world_size=self.ranks.world)
+        for complaint in complaints:
+            self._tell(complaint)
+        self._tell(f"continued from the checkpoint of step {self.step}")
 
     def _write(self, event: str, **values: Any) -> None:
-        self._log.append({"event": event, "step": self.step, "time": round(time.time(), 3), **values})
+        if self._log is not None:
+            self._log.append({"event": event, "step": self.step, "time": round(time.time(), 3), **values})
+
+    def _tell(self, line: str) -> None:
+        """A line for people: of the first process, what all would say alike."""
+        if self.ranks.is_first:
+            self._folder.append_log(0, line)
+
+    def _say(self, phase: Phase, done: int, total: int) -> None:
+        if self.ranks.is_first:
+            left = self._pace.seconds_left(self.step) if phase != "loading" else None
+            self._progress.update(phase, step=self.step, done=done, total=total, seconds_left=left)
 
 
-def normalised(pixels_NHW3: npt.NDArray[np.uint8]) -> Tensor:
-    """Images (N, 3, H, W) float32 as networks take them, channels last in memory."""
-    images = torch.from_numpy(pixels_NHW3).float()
-    images = (images - torch.tensor(MEAN_RGB)) / torch.tensor(STD_RGB)
-    return images.permute(0, 3, 1, 2)
+def _newest(folder: RunFolder, ranks: Ranks) -> tuple[RunState | None, list[str]]:
+    """The newest checkpoint that verifies, the same in all processes, and what is wrong with newer ones."""
+    state, complaints = load_newest(folder.checkpoints)
+    steps = ranks.gather(None if state is None else state.step)
+    if len(set(steps)) > 1:
+        raise RunFailed(
+            f"the processes found checkpoints of different steps {steps}: the run's folder must lie on a disk that all "
+            "machines share",
+            path=folder.path,
+        )
+    if state is None and complaints:
+        raise CheckpointError(f"no checkpoint verifies: {'; '.join(complaints)}", path=folder.path)
+    return state, complaints
 
 
-def find_network(name: str) -> NetworkSpec:
-    """The network called `name`. Raises ConfigError with the nearest names."""
-    networks = discover("mseg_studio.networks", "NETWORK")
-    if name not in networks:
-        raise ConfigError(f"unknown network '{name}'{nearest(name, networks)}")
-    spec: NetworkSpec = networks[name]
-    return spec
-
-
-def _build_network(config: TrainConfig, head: Head) -> nn.Module:
-    """Random weights from the seed, one row of the head a class, channels last: the fast layout on CPUs."""
-    spec = find_network(config.network)
-    try:
-        spec.check_crop(config.augment.crop_px)
-        spec.check_crop(config.card_crop_px)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    torch.manual_seed(config.seed)
-    network: nn.Module = spec.build(len(head.rows)).to(memory_format=torch.channels_last)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = config.optim.norm_momentum
-    return network
-
-
-def _loss_weights(config: TrainConfig, head: Head, data: SampleSet, device: torch.device) -> Tensor | None:
-    if config.loss.class_weight_power == 0:
-        return None
-    pixels = torch.from_numpy(data.pixels_of_classes(len(head.rows)))
-    weights = class_weights(pixels, power=config.loss.class_weight_power, largest=config.loss.class_weight_max)
-    return weights.to(device)
-
-
-def _check_same_run(state: RunState, config: TrainConfig, data: SampleSet) -> None:
+def _check_same_run(state: RunState, config: TrainConfig, data_sha256: str) -> None:
     """Raise ConfigError when the checkpoint belongs to another configuration or other data."""
     now, then = config_as_dict(config), config_as_dict(config_from_dict(state.config))
     for values in (now, then):
         for dataset in values["datasets"]:
-            dataset["description"] = ""  # the data may move: their hash says whether they are the same
+            # The data may move: their hash says whether they are the same.
+            dataset["description"] = dataset["root"] = ""
     changed = [key for key in now if key not in MAY_CHANGE_ON_RESUME and now[key] != then[key]]
     if changed:
         raise ConfigError(f"{', '.join(changed)} changed since the last checkpoint; start a new run for that")
-    if state.data_sha256 != data.sha256:
+    if state.data_sha256 != data_sha256:
         raise ConfigError("the training images or labels changed since the last checkpoint")
 
 
-def _mean(losses: list[float]) -> float | None:
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    return round(sum(finite) / len(finite), 5) if finite else None
+def _memory_bytes(device: torch.device) -> int:
+    """The most that this process ever held on its GPU; on other devices what it holds in memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return int(psutil.Process().memory_info().rss)
+
+
+def _fitting(lines: list[str]) -> list[str]:
+    """As many of the lines as a line of metrics holds, each cut to a readable length, and how many more there are."""
+    kept: list[str] = []
+    for number, line in enumerate(lines):
+        cut = line if len(line) <= 300 else f"{line[:300]}..."
+        if sum(len(one.encode()) + 8 for one in kept) + len(cut.encode()) > _LINES_BYTES:
+            return [*kept, f"and {len(lines) - number} more"]
+        kept.append(cut)
+    return kept
+
+
+def _finite(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in values.items() if math.isfinite(value)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +21,7 @@ class MetricsLog:
     """Appends lines {event, step, time, ...}. One writer a file."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         self._end_torn_line()
 
@@ -27,7 +30,12 @@ class MetricsLog:
         line = json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         if len(line) > MAX_LINE_BYTES:
             raise ValueError(f"a line of metrics has {len(line)} bytes, expected at most {MAX_LINE_BYTES}")
-        os.write(self._descriptor, line)
+        self._write(line)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever written."""
+        return os.fstat(self._descriptor).st_size == 0
 
     def close(self) -> None:
         """Close the file."""
@@ -40,25 +48,39 @@ class MetricsLog:
             return
         os.lseek(self._descriptor, size - 1, os.SEEK_SET)
         if os.read(self._descriptor, 1) != b"\n":
-            os.write(self._descriptor, b"\n")
+            self._write(b"\n")
+
+    def _write(self, line: bytes) -> None:
+        """All of it or nothing: a disk that fills up takes a part without an error. Raises OSError naming the file."""
+        before = os.fstat(self._descriptor).st_size
+        try:
+            written = os.write(self._descriptor, line)
+            if written < len(line):
+                os.ftruncate(self._descriptor, before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
 
 
 def validation_events(
-    *, loss: float | None, miou: float, by_dataset: Mapping[str, Mapping[str, float]], iou: Mapping[str, float]
+    *, loss: float, miou: float, by_dataset: Mapping[str, Mapping[str, float]], iou: Mapping[str, float]
 ) -> list[dict[str, Any]]:
     """What to append for one validation: its line with every class's IoU, where a line is too short for those `iou`
-    lines before it. Numbers are rounded to five digits; classes without any pixel are not in `iou`.
+    lines before it. Numbers are rounded to five digits; what is NaN is left out.
     """
-    mious = {name: round(scores["miou"], 5) for name, scores in by_dataset.items() if "miou" in scores}
-    rounded = {name: round(value, 5) for name, value in iou.items()}
-    head: dict[str, Any] = {"event": "validation", "miou": round(miou, 5)}
-    if loss is not None:
-        head["loss"] = round(loss, 5)
+    head: dict[str, Any] = {"event": "validation", **_finite({"loss": loss, "miou": miou})}
+    mious = _finite({name: scores["miou"] for name, scores in by_dataset.items()})
+    rounded = _finite(iou)
     if len(mious) > 1:
         head["miou_by_dataset"] = mious
     if _bytes(head) + _bytes(rounded) < _ROOM:
         return [{**head, "iou": rounded}]
     return [*({"event": "iou", "iou": part} for part in _parts(rounded)), head]
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    """JSON has no NaN: what is not known is left out."""
+    return {name: round(value, 5) for name, value in values.items() if math.isfinite(value)}
 
 
 def _parts(iou: dict[str, float]) -> Iterator[dict[str, float]]:

@@ -6,22 +6,26 @@ the others notice within moments, where NCCL alone would wait for its time limit
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
-from mseg_studio.errors import ConfigError, RunFailed
+from mseg_studio.errors import ConfigError, MSegStudioError, RunFailed
 from mseg_studio.inference.devices import resolve_device
 
 _TIME_LIMIT = datetime.timedelta(minutes=30)
 """How long a process waits for the others: longer than the slowest checkpoint or the slowest validation image."""
+
+
+class RankLost(RunFailed):
+    """Another process is gone or does not answer: the cause is to be found there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Ranks:
 
     @classmethod
     def start(cls, device: str = "auto") -> Ranks:
-        """Join the other processes, as the environment that torchrun or srun made says; without one there is only this.
+        """Join the other processes, as the environment that torchrun made says; without one there is only this.
 
         `device` is the setting of the run: `auto` and `cuda` mean the GPU with this process's number on its machine.
         Raises ConfigError for a broken environment or a device that is not there, RunFailed when the others do not
@@ -69,29 +73,61 @@ class Ranks:
         if self.world == 1:
             return flag
         flags = torch.tensor([int(flag)], dtype=torch.int32)
-        distributed.all_reduce(flags, distributed.ReduceOp.MAX)
+        with _together():
+            distributed.all_reduce(flags, distributed.ReduceOp.MAX)
         return bool(flags.item())
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all processes, as a new tensor on the same device; the same bits in every process."""
         total = tensor.detach().clone().contiguous()
-        if self.world > 1:
-            distributed.all_reduce(total)
+        self.start_sum(total).wait()
         return total
+
+    def start_sum(self, tensor: Tensor) -> PendingSum:
+        """Begin to sum a contiguous tensor over all processes in place; it holds the sum once that was waited for."""
+        if self.world == 1:
+            return PendingSum(None)
+        with _together():
+            return PendingSum(distributed.all_reduce(tensor, async_op=True))
+
+    def all_of(self, tensor: Tensor) -> list[Tensor]:
+        """The tensors of all processes, of one shape, in order of their ranks."""
+        if self.world == 1:
+            return [tensor]
+        parts = [torch.empty_like(tensor) for _ in range(self.world)]
+        with _together():
+            distributed.all_gather(parts, tensor.contiguous())
+        return parts
 
     def gather(self, value: Any) -> list[Any]:
         """The JSON values of all processes in order of their ranks, in every process."""
         if self.world == 1:
             return [value]
         data = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
-        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world)]
-        distributed.all_gather(sizes, torch.tensor([len(data)]))
-        longest = max(int(size) for size in sizes)
-        padded = torch.zeros(longest, dtype=torch.uint8)
+        sizes = [int(size) for size in self.all_of(torch.tensor([len(data)]))]
+        padded = torch.zeros(max(sizes), dtype=torch.uint8)
         padded[: len(data)] = data
-        parts = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.world)]
-        distributed.all_gather(parts, padded)
-        return [json.loads(bytes(part[: int(size)].tolist())) for part, size in zip(parts, sizes, strict=True)]
+        parts = self.all_of(padded)
+        return [json.loads(part[:size].numpy().tobytes()) for part, size in zip(parts, sizes, strict=True)]
+
+    def first_tells(self, act: Callable[[], Any]) -> Any:
+        """What `act` gives in the first process (a JSON value), in all of them. It runs in that one alone.
+
+        Where it fails, all fail: the first with what was raised, the others with RunFailed.
+        """
+        value: Any = None
+        error: MSegStudioError | OSError | None = None
+        if self.is_first:
+            try:
+                value = act()
+            except (MSegStudioError, OSError) as raised:
+                error = raised
+        told = self.gather({"value": value, "error": None if error is None else str(error)})[0]
+        if error is not None:
+            raise error
+        if told["error"] is not None:
+            raise RunFailed(f"rank 0 failed: {told['error']}")
+        return told["value"]
 
     def barrier(self) -> None:
         """Return when all processes have come here."""
@@ -103,39 +139,41 @@ class Ranks:
             distributed.destroy_process_group()
 
 
+@dataclass(frozen=True, slots=True)
+class PendingSum:
+    """A sum over processes that is under way."""
+
+    _work: distributed.Work | None
+
+    def wait(self) -> None:
+        """Return when it is done. Raises RankLost."""
+        if self._work is not None:
+            with _together():
+                self._work.wait()
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """What fails between processes, in words; torch raises RuntimeError for all of it."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RankLost(f"another process of the run is gone or does not answer ({_first_line(error)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 def _place(environment: Mapping[str, str]) -> tuple[int, int, int, int]:
-    """(rank, world, local rank, local world) from torchrun's variables, else from Slurm's task, else one process.
-
-    A Slurm allocation alone is no task of several: a shell inside one also sees its variables, so they count only
-    where the script said where the processes meet (MASTER_ADDR).
-    """
-    if "RANK" in environment and "WORLD_SIZE" in environment:
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    elif "SLURM_PROCID" in environment and "MASTER_ADDR" in environment:
-        names = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "")
-    else:
+    """(rank, world, local rank, local world) from the variables that torchrun sets; without them one process."""
+    if "RANK" not in environment and "WORLD_SIZE" not in environment:
         return 0, 1, 0, 1
-    rank, world = (_number(environment, name) for name in names[:2])
-    local_rank = _number(environment, names[2], rank)
-    if names[3]:
-        local_world = _number(environment, names[3], local_rank + 1)
-    else:
-        local_world = _slurm_tasks_here(environment) or local_rank + 1
+    rank, world = _number(environment, "RANK"), _number(environment, "WORLD_SIZE")
     if not 0 <= rank < world:
-        raise ConfigError(f"{names[0]}={rank} and {names[1]}={world}: expected a rank from 0 to {world - 1}")
-    return rank, world, local_rank, local_world
-
-
-def _slurm_tasks_here(environment: Mapping[str, str]) -> int:
-    """Tasks of this step on this machine, from lists as `2(x3),1`; 0 where Slurm does not say."""
-    counts: list[int] = []
-    for part in environment.get("SLURM_STEP_TASKS_PER_NODE", "").split(","):
-        match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
-        if match is None:
-            return 0
-        counts += [int(match[1])] * int(match[2] or 1)
-    node = int(environment.get("SLURM_NODEID", "0"))
-    return counts[node] if node < len(counts) else 0
+        raise ConfigError(f"RANK={rank} and WORLD_SIZE={world}: expected a rank from 0 to {world - 1}")
+    local_rank = _number(environment, "LOCAL_RANK", rank)
+    return rank, world, local_rank, _number(environment, "LOCAL_WORLD_SIZE", local_rank + 1)
 
 
 def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:

@@ -134,6 +134,12 @@ class RunFolder:
             entry["ended"] = {**dataclasses.asdict(ended), "time": time.time()}
         write_json_atomic(self.rank_file(rank), entry)
 
+    def forget_ranks(self, *, beyond: int) -> None:
+        """Remove what ranks from `beyond` on said in an earlier start with more of them. Raises OSError."""
+        for path in (self.path / "ranks").glob("*.json"):
+            if path.stem.isdigit() and int(path.stem) >= beyond:
+                path.unlink(missing_ok=True)
+
     def append_log(self, rank: int, text: str) -> None:
         """Add lines for people to log/rank<N>.txt; programs read the other files. Raises OSError."""
         with self.rank_log(rank).open("a", encoding="utf-8") as stream:

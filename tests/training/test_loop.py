@@ -2,43 +2,50 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from mseg_studio.errors import ConfigError, RunFailed
 from mseg_studio.progress import Cancelled, CancelToken
 from mseg_studio.settings import user_folder
 from mseg_studio.training.checkpoint import RunState, load_newest
-from mseg_studio.training.config import DatasetConfig, LossConfig, OptimConfig
+from mseg_studio.training.config import DatasetConfig, OptimConfig
 from mseg_studio.training.export import CardTexts, export_model
 from mseg_studio.training.loop import MAX_BAD_STEPS, TrainLoop
 from mseg_studio.training.metrics_log import MetricsLog, read_metrics
 from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.worker import EXIT_STOPPED, main
 from tests.training.factory import make_config, make_dataset, with_dataset
+from tests.training.processes import LIMIT_S, wait_for
 
 
-class _StopAt(CancelToken):
-    """Asks to stop when it has been polled `polls` times."""
+class _StopWhen(CancelToken):
+    """Asks to stop as soon as something holds for the loop."""
 
-    def __init__(self, polls: int) -> None:
+    def __init__(self, holds: Callable[[TrainLoop], bool]) -> None:
         super().__init__()
-        self._left = polls
+        self._holds = holds
+        self.loop: TrainLoop | None = None
 
     @property
     def cancelled(self) -> bool:
-        self._left -= 1
-        return self._left < 0
+        return self.loop is not None and self._holds(self.loop)
+
+    def raise_if_cancelled(self) -> None:
+        if self.cancelled:
+            raise Cancelled
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +63,22 @@ def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _train(folder: RunFolder, stop: CancelToken | None = None) -> bool:
     with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
-        return TrainLoop(folder, folder.config(), log=log).run(stop or CancelToken())
+        loop = TrainLoop(folder, folder.config(), log=log)
+        if isinstance(stop, _StopWhen):
+            stop.loop = loop
+        return loop.run(stop or CancelToken())
+
+
+def _break_from(loop: TrainLoop, step: int, until: int = 1000) -> None:
+    """Loss is no number in the steps from `step` until before `until`."""
+    objective = loop._parts.objective
+    forward, steps = objective.forward, itertools.count()
+
+    def broken(*arguments: Any) -> Tensor:
+        bad = step <= next(steps) < until
+        return forward(*arguments) * (math.nan if bad else 1.0)
+
+    objective.forward = broken  # type: ignore[method-assign]
 
 
 def _newest(folder: RunFolder) -> RunState:
@@ -72,7 +94,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path: Path, descript
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, optimizer=optimizer))
     straight, broken = (RunFolder.create(tmp_path / name, config) for name in ("straight", "broken"))
     assert _train(straight)
-    assert not _train(broken, _StopAt(6))
+    assert not _train(broken, _StopWhen(lambda loop: loop.step == 6))
     assert _newest(broken).step == 6
     assert _train(broken)
     one, two = _newest(straight), _newest(broken)
@@ -92,15 +114,13 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path, descripti
     class Killed(BaseException):
         pass
 
-    class KillAt(_StopAt):
-        @property
-        def cancelled(self) -> bool:
-            if super().cancelled:
-                raise Killed
-            return False
+    def kill_at_seven(loop: TrainLoop) -> bool:
+        if loop.step == 7:
+            raise Killed
+        return False
 
     with pytest.raises(Killed):
-        _train(broken, KillAt(7))
+        _train(broken, _StopWhen(kill_at_seven))
     assert _newest(broken).step == 5
     _train(broken)
     one, two = _newest(straight), _newest(broken)
@@ -158,32 +178,34 @@ def test_data_may_move(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_the_last_good_weights(tmp_path: Path, description: Path) -> None:
-    config = make_config(description, loss=LossConfig(lovasz_weight=0.0))
+    config = make_config(description, steps=30)
     folder = RunFolder.create(tmp_path, config)
     with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
         loop = TrainLoop(folder, config, log=log)
-        loop._loss = lambda images, labels: (loop._network.last_layer[3].weight * torch.nan).sum()  # type: ignore
-        before = {key: value.clone() for key, value in loop._network.named_parameters()}
-        with pytest.raises(RunFailed, match=f"{MAX_BAD_STEPS} steps in a row; last with"):
+        _break_from(loop, 6)
+        with pytest.raises(RunFailed, match=r"10 steps in a row, last with tiny/.*of step 15 holds"):
             loop.run(CancelToken())
-        assert loop.step == MAX_BAD_STEPS - 1
-        assert all(torch.equal(before[key], value) for key, value in loop._network.named_parameters())
+        network = loop._parts.network
+        assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
+    skipped = [event for event in read_metrics(folder.metrics_file) if event["event"] == "skipped"]
+    assert [event["in_a_row"] for event in skipped] == list(range(1, MAX_BAD_STEPS + 1))
+    assert all(len(event["names"]) == config.batch for event in skipped)
+    assert skipped[0]["step"] == 6
 
 
-def test_one_bad_step_leaves_no_trace(tmp_path: Path, description: Path) -> None:
-    """Weights and the norms' statistics stay as they were; the next step goes on."""
+def test_a_few_bad_steps_are_passed_over(tmp_path: Path, description: Path) -> None:
     config = make_config(description)
     folder = RunFolder.create(tmp_path, config)
     with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
         loop = TrainLoop(folder, config, log=log)
-        loop._train_step()
-        before = {key: value.clone() for key, value in loop._network.state_dict().items()}
-        good = loop._batch
-        loop._batch = lambda: (good()[0] * torch.nan, good()[1])  # type: ignore[method-assign]
-        assert math.isnan(loop._train_step())
-        assert all(torch.equal(before[key], value) for key, value in loop._network.state_dict().items())
-        loop._batch = good  # type: ignore[method-assign]
-        assert math.isfinite(loop._train_step())
+        _break_from(loop, 1, until=10)
+        assert loop.run(CancelToken())
+    losses = {
+        event["step"]: event.get("loss") for event in read_metrics(folder.metrics_file) if event["event"] == "step"
+    }
+    assert losses[5] is not None
+    assert losses[10] is None, "every step since the last line was skipped"
+    assert losses[11] is not None
 
 
 def test_a_validation_that_was_cut_short_is_done_again(tmp_path: Path, description: Path) -> None:
@@ -191,11 +213,8 @@ def test_a_validation_that_was_cut_short_is_done_again(tmp_path: Path, descripti
     straight, broken = (RunFolder.create(tmp_path / name, config) for name in ("straight", "broken"))
     _train(straight)
 
-    class InValidation(CancelToken):
-        def raise_if_cancelled(self) -> None:
-            raise Cancelled
-
-    assert not _train(broken, InValidation())
+    in_validation = _StopWhen(lambda loop: loop.step == 5 and loop._validated_step < 5)
+    assert not _train(broken, in_validation)
     assert _newest(broken).step == 5
     _train(broken)
     one, two = (
@@ -259,11 +278,9 @@ def test_a_signal_saves_and_leaves(tmp_path: Path, description: Path) -> None:
     folder = RunFolder.create(tmp_path, config)
     process = subprocess.Popen([sys.executable, "-m", "mseg_studio.training.worker", str(tmp_path)])
     try:
-        deadline = time.monotonic() + 60
-        while not read_metrics(folder.metrics_file) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(lambda: any(event["event"] == "step" for event in read_metrics(folder.metrics_file)), "a step")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == EXIT_STOPPED
+        assert process.wait(LIMIT_S) == EXIT_STOPPED
     finally:
         process.kill()
         process.wait()
@@ -277,8 +294,8 @@ def test_left_out_images_are_not_seen(tmp_path: Path, description: Path) -> None
     folder = RunFolder.create(tmp_path, config)
     with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
         loop = TrainLoop(folder, config, log=log)
-    assert {sample.name[:2] for sample in loop._train.samples} == {"b_"}
-    assert {sample.name[:2] for sample in loop._val.samples} == {"a_", "b_"}
+    assert {pair.image.name[:2] for pair in loop._parts.train.splits[0].pairs} == {"b_"}
+    assert {pair.image.name[:2] for pair in loop._parts.val.splits[0].pairs} == {"a_", "b_"}
 
 
 def test_a_run_in_a_taxonomy_of_ones_own(tmp_path: Path) -> None:
