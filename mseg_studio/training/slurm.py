@@ -7,15 +7,17 @@ or is gone.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mseg_studio.errors import ConfigError, RunFailed
 from mseg_studio.storage import write_atomic, write_json_atomic
+from mseg_studio.training.run_folder import RunFolder
+from mseg_studio.training.run_processes import STOP_FILE, read_json
 from mseg_studio.training.slurm_script import SCRIPT_NAME, SlurmOptions, sbatch_argv, script
 from mseg_studio.training.slurm_state import JobState, SchedulerUnreachable, SlurmRefused, call, query
 
@@ -47,7 +49,7 @@ def submit(folder: Path, options: SlurmOptions, *, name: str = "") -> str:
     Writes slurm.sh and launch.json. Raises SchedulerUnreachable, SlurmRefused (what sbatch said), RunFailed when a job
     of this run still waits or runs, OSError.
     """
-    state = job_state(folder)
+    state = job_state(folder, max_age_s=0)
     if state is not None and state.alive:
         raise RunFailed(f"job {state.job_id} of this run is {state.phase} still; cancel it first", path=folder)
     (folder / "log").mkdir(parents=True, exist_ok=True)
@@ -63,7 +65,8 @@ def submit(folder: Path, options: SlurmOptions, *, name: str = "") -> str:
 
 @contextlib.contextmanager
 def _without_result(folder: Path) -> Iterator[None]:
-    """What an earlier part of the run ended with goes before the job can start, and comes back when none was taken."""
+    """What an earlier part of the run ended with goes before the job can start; it comes back when there is no job."""
+    (folder / STOP_FILE).unlink(missing_ok=True)
     result = folder / "result.json"
     before = result.read_bytes() if result.exists() else None
     result.unlink(missing_ok=True)
@@ -82,35 +85,60 @@ def write_launch(folder: Path, *, job_id: str, argv: list[str], world_size: int,
     write_json_atomic(folder / "launch.json", launch)
 
 
-def cancel(folder: Path, *, kill: bool = False) -> None:
+def cancel(folder: Path, *, kill: bool = False, grace_s: float = 300.0) -> None:
     """Ask the job of a run to save and end; a job that waits is taken off the queue. With `kill` it ends unsaved.
 
-    Returns at once: the run's files say when it has ended. Raises ConfigError when the run has no job,
-    SchedulerUnreachable, SlurmRefused.
+    Ranks that have not saved after `grace_s` are ended. Returns at once: the run's files say when it has ended. Raises
+    ConfigError when the run has no job, SchedulerUnreachable, SlurmRefused, OSError.
     """
     job_id = job_id_of(folder)
     if job_id is None:
         raise ConfigError("no job of Slurm belongs to this run", path=folder)
-    state = query(job_id)
+    state = query(job_id, max_age_s=0)
     if state.phase == "unreachable":
         raise SchedulerUnreachable(state.reason)
-    if state.phase == "waiting" or kill:
-        call(["scancel", job_id])
-    elif state.phase == "running":
+    if state.phase == "gone":
+        return
+    wish = {"format": 1, "time": time.time(), "grace_s": grace_s, "kill": kill}
+    write_json_atomic(folder / STOP_FILE, wish)
+    if state.phase != "waiting" and not kill:
         call(["scancel", "--batch", "--signal=TERM", job_id])
+        return
+    call(["scancel", "--full", "--signal=KILL", job_id] if state.phase != "waiting" else ["scancel", job_id])
+    _tell_stopped(RunFolder(folder), was=state.phase)
+
+
+def _tell_stopped(folder: RunFolder, *, was: str) -> None:
+    """The result of a job that can write none: it never began again, or was killed."""
+    if folder.result_file.exists():
+        return
+    step, best = saved_so_far(folder)
+    saved = f"step {step} is saved" if step else "nothing was saved yet"
+    reason = f"taken off the queue; {saved}" if was == "waiting" else f"ended at once; {saved}"
+    folder.write_result("stopped", reason=reason, step=step, best=best)
+
+
+def saved_so_far(folder: RunFolder) -> tuple[int, dict[str, Any] | None]:
+    """The step of the newest checkpoint (0 without one), and the best validation that is kept (None without one)."""
+    try:
+        step = int((folder.checkpoints / "latest").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        step = 0
+    best = read_json(folder.checkpoints / "best" / "state.json").get("best")
+    return step, best if isinstance(best, dict) else None
 
 
 def job_id_of(folder: Path) -> str | None:
     """The number of a run's job; None when it runs by other means or launch.json cannot be read."""
-    try:
-        launch = json.loads((folder / "launch.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    job_id = launch.get("job_id") if isinstance(launch, dict) and launch.get("engine") == "slurm" else None
+    launch = read_json(folder / "launch.json")
+    job_id = launch.get("job_id") if launch.get("engine") == "slurm" else None
     return job_id if isinstance(job_id, str) and job_id.isdigit() else None
 
 
-def job_state(folder: Path) -> JobState | None:
-    """What the scheduler says of a run's job; None when it has none. Waits for Slurm at most some ten seconds."""
+def job_state(folder: Path, *, max_age_s: float = 5.0) -> JobState | None:
+    """What the scheduler says of a run's job, or said at most `max_age_s` ago; None when it has none.
+
+    Waits for a scheduler that is away some ten seconds, every fifteen: not for the window's own thread.
+    """
     job_id = job_id_of(folder)
-    return None if job_id is None else query(job_id)
+    return None if job_id is None else query(job_id, max_age_s=max_age_s)

@@ -121,6 +121,7 @@ def script(folder: Path, options: SlurmOptions, *, name: str = "") -> str:
         "#!/bin/bash",
         *(f"#SBATCH {line}" for line in _directives(folder, options, name=name)),
         "# Written by MSeg Studio. A requeued job runs this again: it goes on from the newest checkpoint.",
+        "trap '' TERM USR2  # until the next program listens there is nothing to save",
         *options.setup,
         f"exec {python} -m mseg_studio.training.slurm_job {shlex.quote(str(folder.absolute()))}",
     ]
@@ -149,6 +150,7 @@ def _directives(folder: Path, options: SlurmOptions, *, name: str) -> list[str]:
         ("constraint", options.constraint),
         ("time", options.time),
         ("nodes", options.nodes),
+        ("ntasks", options.world),
         ("ntasks-per-node", options.processes),
         ("gpus-per-node", options.gpus_per_node),
         ("cpus-per-task", options.cpus_per_process),
