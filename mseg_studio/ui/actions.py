@@ -44,6 +44,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("fast", "Fast", "Run", (), "", 1, checkable=True, needs="segment"),
     ActionSpec("balanced", "Balanced", "Run", (), "", 1, checkable=True, needs="segment"),
     ActionSpec("paper", "Paper", "Run", (), "", 1, checkable=True, needs="segment"),
+    ActionSpec("fine_tune", "Fine-tune on these labels…", "Run", (), "train", 2),
     ActionSpec("next", "Next item", "Go", ("D", "PgDown"), "", needs="list"),
     ActionSpec("previous", "Previous item", "Go", ("A", "PgUp"), "", needs="list"),
     ActionSpec("play", "Play or pause", "Go", ("K",), "play", 1, needs="video"),

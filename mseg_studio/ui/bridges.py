@@ -69,6 +69,9 @@ class InferenceLike(Protocol):
     def cancel(self) -> None:
         """Stop what runs and forget what waits."""
 
+    def release_device(self) -> None:
+        """Give the device's memory back: the scores of the last frame are made anew when they are asked for."""
+
     def close(self) -> None:
         """End the process and the thread that listens to it."""
 
@@ -113,15 +116,25 @@ class MediaBridge(QObject):
             self.happened.emit(event)
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceFreed:
+    """The inference process was asked to give its device back: the scores of the last frame are gone."""
+
+
 class InferenceBridge(QObject):
     """The inference client with its events as one signal in the window's thread."""
 
     happened = Signal(object)
-    """An InferenceEvent, LabelsReady as a Prediction."""
+    """An InferenceEvent, LabelsReady as a Prediction, or DeviceFreed."""
 
     def __init__(self, make_client: Callable[[Callable[[InferenceEvent], None]], InferenceLike]) -> None:
         super().__init__()
         self.client = make_client(self._on_event)
+
+    def free_device(self) -> None:
+        """Make room for a training run: labels on screen stay, their scores are computed anew when they are needed."""
+        self.client.release_device()
+        self.happened.emit(DeviceFreed())
 
     def _on_event(self, event: InferenceEvent) -> None:
         if isinstance(event, LabelsReady):

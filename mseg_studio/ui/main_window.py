@@ -32,6 +32,7 @@ from mseg_studio.ui.dialogs.export import ExportDialog
 from mseg_studio.ui.dialogs.import_model import ImportModelDialog
 from mseg_studio.ui.dialogs.keys import KeysDialog
 from mseg_studio.ui.dialogs.settings import SettingsDialog
+from mseg_studio.ui.fine_tune import fine_tune
 from mseg_studio.ui.layout_store import layout_store
 from mseg_studio.ui.opening import Opening
 from mseg_studio.ui.pages import SEGMENT, WORKSPACES
@@ -119,6 +120,7 @@ class MainWindow(QMainWindow):
         workspace.empty.open_folder.connect(self._opening.ask_folder)
         workspace.empty.open_camera.connect(self._opening.open_camera)
         workspace.empty.open_path.connect(self.open_path)
+        workspace.files.fine_tune_asked.connect(functools.partial(fine_tune, self))
         self.workspace_bar.chosen.connect(self.show_workspace)
         self.workspace_bar.settings_clicked.connect(self._settings)
         self.session.source_changed.connect(self._on_source)
@@ -139,6 +141,7 @@ class MainWindow(QMainWindow):
             "run": session.run,
             "run_all": workspace.run_all,
             "cancel": workspace.cancel,
+            "fine_tune": functools.partial(fine_tune, self),
             "live": lambda: session.choose(recipe="live"),
             "fast": lambda: session.choose(recipe="fast"),
             "balanced": lambda: session.choose(recipe="balanced"),

@@ -36,6 +36,7 @@ QStatusBar QLabel { color: $dim; font-size: 12px; }
 QLabel#heading { color: $dim; font-size: 11px; }
 QLabel#dim { color: $dim; }
 QLabel#small { color: $dim; font-size: 12px; }
+QLabel#warn { color: $warn; font-size: 12px; }
 QLabel#title { font-size: 20px; font-weight: 600; }
 QLabel#badge { background: $good_back; color: $good; border-radius: 10px; padding: 0 9px; font-size: 11px; }
 QLabel#badge[state="wait"] { background: $raised; color: $dim; }

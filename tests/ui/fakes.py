@@ -157,6 +157,7 @@ class FakeInference(_Worker):
         self.comparisons = 0
         self.compare_seconds = 0.0
         self.cancels = 0
+        self.releases = 0
         self._cancelled_up_to = 0
         self.recipes: list[Recipe] = []
         self.readouts: list[Readout] = []
@@ -231,6 +232,9 @@ class FakeInference(_Worker):
     def cancel(self) -> None:
         self.cancels += 1
         self._cancelled_up_to = self._number
+
+    def release_device(self) -> None:
+        self.releases += 1
 
     def die(self) -> None:
         """As if the process had been killed."""

@@ -22,6 +22,7 @@ from PySide6.QtGui import QColor, QPainter, QPainterPath, QPixmap
 from PySide6.QtWidgets import (
     QLineEdit,
     QListView,
+    QPushButton,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -93,6 +94,7 @@ class FilesPanel(QWidget):
 
     chosen = Signal(int)
     thumbnail_wanted = Signal(str)
+    fine_tune_asked = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -126,6 +128,13 @@ class FilesPanel(QWidget):
         box.addWidget(self.filter)
         column.addLayout(box)
         column.addWidget(self.view, 1)
+        self.fine_tune = QPushButton("Fine-tune on these labels…")
+        self.fine_tune.setToolTip("Let a model learn from labels of these images that you corrected")
+        self.fine_tune.clicked.connect(self.fine_tune_asked)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(10, 0, 10, 8)
+        foot.addWidget(self.fine_tune)
+        column.addLayout(foot)
         self.filter.textChanged.connect(self._proxy.setFilterFixedString)
         self.filter.textChanged.connect(lambda _text: self._later.start())
         self.view.verticalScrollBar().valueChanged.connect(lambda _value: self._later.start())

@@ -20,7 +20,7 @@ from mseg_studio.inference.events import (
 )
 from mseg_studio.labels.readout import Measure
 from mseg_studio.media.frame import Frame
-from mseg_studio.ui.bridges import InferenceBridge, Prediction
+from mseg_studio.ui.bridges import DeviceFreed, InferenceBridge, Prediction
 from mseg_studio.ui.workspaces.segment.choice import Choice
 from mseg_studio.ui.workspaces.segment.estimate import Estimate, Estimator, Learn, Predict
 from mseg_studio.ui.workspaces.segment.items import FrameKey
@@ -162,6 +162,8 @@ class Runs(QObject):
                 self.engine = event
                 self.engine_changed.emit(event)
                 self.came_up.emit()
+            case DeviceFreed():
+                self._scores_of = None
             case InferenceDied():
                 self.engine = self._scores_of = None
                 self.estimator.forget_process()
