@@ -26,12 +26,15 @@ def combine_gradients(
     batch's pixel weight is its own (equal without it): divided by that, a gradient is of the dataset's own mean loss.
     As in the published baseline these are not normalised, and all parameters count, heads too. A dataset without a
     gradient (all its pixels ignored) gets weight 0: the least norm would be its zero. Equal weights give the mean over
-    datasets, about the sum of `per_dataset`: a learning rate means the same for both ways.
+    datasets, about the sum of `per_dataset`: a learning rate means the same for both ways. Gradients that hold a value
+    that is no number are summed, so that it shows.
     """
     gram_DD = np.array([[_dot(one, other) for other in per_dataset] for one in per_dataset])
     present = np.flatnonzero(gram_DD.diagonal() > 0)
     weights_D, factors_D = np.zeros(len(per_dataset)), np.zeros(len(per_dataset))
-    if len(present):
+    if not np.isfinite(gram_DD).all():
+        weights_D, factors_D = np.full_like(weights_D, 1 / len(weights_D)), np.ones_like(factors_D)
+    elif len(present):
         share_K = np.full(len(present), 1 / len(present)) if shares is None else np.asarray(shares, float)[present]
         weights_D[present] = min_norm_weights(gram_DD[np.ix_(present, present)] / np.outer(share_K, share_K))
         factors_D[present] = weights_D[present] / share_K
@@ -45,7 +48,7 @@ def combine_gradients(
 def min_norm_weights(gram_DD: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Weights (D,) >= 0 of sum 1 for which the weighted sum of D vectors is shortest, from their dot products.
 
-    Exact for one and two vectors; for more by Frank-Wolfe with away steps, until no change promises anything.
+    By Frank-Wolfe with away steps, until no change promises anything: exact after one step for two vectors.
     """
     count = len(gram_DD)
     weights_D = np.zeros(count)
