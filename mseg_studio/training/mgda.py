@@ -29,7 +29,7 @@ def combine_gradients(
     datasets, about the sum of `per_dataset`: a learning rate means the same for both ways. Gradients that hold a value
     that is no number are summed, so that it shows.
     """
-    gram_DD = np.array([[_dot(one, other) for other in per_dataset] for one in per_dataset])
+    gram_DD = _dot_products(per_dataset)
     present = np.flatnonzero(gram_DD.diagonal() > 0)
     weights_D, factors_D = np.zeros(len(per_dataset)), np.zeros(len(per_dataset))
     if not np.isfinite(gram_DD).all():
@@ -76,5 +76,12 @@ def min_norm_weights(gram_DD: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     return weights_D
 
 
-def _dot(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    return sum(float((a.double() * b.double()).sum().item()) for a, b in zip(one, other, strict=True))
+def _dot_products(per_dataset: Sequence[Sequence[Tensor]]) -> npt.NDArray[np.float64]:
+    """Of every two datasets' gradients (D, D), added up on the device: a look at every parameter would wait for it."""
+    device = per_dataset[0][0].device
+    exact = torch.float32 if device.type == "mps" else torch.float64
+    gram_DD = torch.zeros(len(per_dataset), len(per_dataset), dtype=exact, device=device)
+    for gradients in zip(*per_dataset, strict=True):
+        rows_DP = torch.stack([gradient.flatten() for gradient in gradients]).to(exact)
+        gram_DD += rows_DP @ rows_DP.t()
+    return np.asarray(gram_DD.cpu().numpy(), np.float64)
