@@ -169,7 +169,8 @@ class SlurmJob:
             reason = f"ended with step {step} saved" if step else "stopped before its first checkpoint"
             self._folder.write_result("stopped", reason=reason, step=step, best=best)
             return "stopped"
-        reason = failure.reason if failure else self._last_words(code)
+        nothing = f"srun ended with exit code {code} and said nothing"
+        reason = failure.reason if failure else self._last_words() or nothing
         step = int(read_json(self._folder.progress_file).get("step", step))
         rank = failure.rank if failure else None
         self._folder.write_result("failed", reason=reason, step=step, best=best, rank=rank)
@@ -183,14 +184,16 @@ class SlurmJob:
         first = _TASK_ENDED.search(said)  # those after it were ended because of it
         if first and "ended" not in ranks.get(int(first[1]), {}):
             deaths[int(first[1])] = Death(0.0, _exit_code(first[2]), "oom" in said.lower() or "Out Of Mem" in first[2])
-        return first_failure(ranks, deaths)
+        failure = first_failure(ranks, deaths)
+        if failure is not None and failure.rank in deaths and (deaths[failure.rank].exit_code or 0) > 0:
+            return Failure(failure.rank, self._last_words(f"{failure.rank}: ") or failure.reason)
+        return failure
 
-    def _last_words(self, code: int) -> str:
-        """Why srun ended where no rank says anything: the last error that was printed."""
-        lines = [line.strip() for line in self._said().splitlines() if line.strip()]
-        errors = [line for line in lines if re.search(r"\berror\b|Error\b|Exception\b", line)]
-        last = (errors or lines or [f"srun ended with exit code {code} and said nothing"])[-1]
-        return printable(last)[:500]
+    def _last_words(self, label: str = "") -> str:
+        """The last error that was printed, by the rank that srun gives this label or by anyone."""
+        lines = [line.removeprefix(label).strip() for line in self._said().splitlines() if line.startswith(label)]
+        errors = [line for line in lines if re.match(r"(srun: error: |[\w.]*(Error|Exception)\b)", line)]
+        return printable(([line for line in errors or lines if line] or [""])[-1])[:500]
 
     def _said(self) -> str:
         """What this start printed: its newest 256 KiB."""

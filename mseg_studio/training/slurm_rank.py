@@ -32,17 +32,15 @@ _NAMES = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Be the rank that SLURM_PROCID says, in the run of the folder that is given. 0 when it finished or was stopped."""
+    """Be the rank that SLURM_PROCID says, in the run of the folder that is given; 0 when it finished or was stopped."""
     signal.signal(signal.SIGTERM, _leave_at_once)
     signal.signal(signal.SIGUSR2, _ask_to_stop)
     for name, source in _NAMES.items():
         os.environ[name] = os.environ[source]
     if os.environ["RANK"] == "0" and not is_port_free(int(os.environ["MASTER_PORT"])):
         return EXIT_PORT_TAKEN
-    worker = importlib.import_module("mseg_studio.training.worker")  # seconds: torch comes with it
+    worker = importlib.import_module("mseg_studio.training.worker")
     code: int = worker.main(list(arguments))
-    for number in (signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)  # all is said
     return 0 if code == worker.EXIT_STOPPED else code
 
 
@@ -69,4 +67,4 @@ def _ask_to_stop(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    importlib.import_module("mseg_studio.training.worker").leave(main(sys.argv[1:]))

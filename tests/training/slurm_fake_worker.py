@@ -10,9 +10,10 @@ import json
 import os
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 EXIT_STOPPED = 75
 
@@ -30,6 +31,8 @@ def main(arguments: list[str]) -> int:
     first = step = int(latest.read_text()) if latest.exists() else 0
     while step < plan["steps"] and not asked:
         if plan.get("die") and plan["die"][:2] == [rank, step]:
+            if not plan["die"][2]:
+                raise ValueError("a label that is no class")
             os.kill(os.getpid(), plan["die"][2])
         time.sleep(plan["step_s"])
         step, plan = step + 1, _plan(folder)
@@ -49,6 +52,10 @@ def main(arguments: list[str]) -> int:
     return EXIT_STOPPED if asked else 0
 
 
+def leave(code: int) -> NoReturn:
+    sys.exit(code)
+
+
 def _plan(folder: Path) -> dict[str, Any]:
     """What fake.json says now: a test may change its mind."""
     return {"steps": 10, "step_s": 0.05, **json.loads((folder / "fake.json").read_text())}
@@ -58,7 +65,8 @@ def _others_end(folder: Path, world: int) -> bool:
     """Whether all other ranks have ended well within some seconds."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        if all('"ended"' in (folder / "ranks" / f"{rank}.json").read_text() for rank in range(1, world)):
+        files = [folder / "ranks" / f"{rank}.json" for rank in range(1, world)]
+        if all(file.exists() and '"ended"' in file.read_text() for file in files):
             return True
         time.sleep(0.02)
     return False

@@ -221,13 +221,19 @@ def test_a_run_that_may_not_be_queued_again_ends_saved(cluster: Cluster, run: Ru
     assert "could not be queued again" in result["reason"]
 
 
-def test_a_rank_that_dies_fails_the_run(cluster: Cluster, run: RunFolder) -> None:
-    plan(run, steps=100_000, die=[1, 4, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("die", "reason"),
+    [
+        (signal.SIGKILL, "killed by signal 9: probably out of memory or killed by hand"),
+        (0, "ValueError: a label that is no class"),
+    ],
+)
+def test_a_rank_that_dies_fails_the_run(cluster: Cluster, run: RunFolder, die: int, reason: str) -> None:
+    plan(run, steps=100_000, die=[1, 4, die])
     slurm.submit(run.path, TWO_NODES)
     before = time.monotonic()
     result = result_of(run)
-    assert (result["status"], result["rank"]) == ("failed", 1)
-    assert result["reason"] == "killed by signal 9: probably out of memory or killed by hand"
+    assert (result["status"], result["rank"], result["reason"]) == ("failed", 1, reason)
     assert time.monotonic() - before < _LONG_S / 2
     state = slurm.job_state(run.path, max_age_s=0)
     assert state is not None
