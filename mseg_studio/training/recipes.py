@@ -69,7 +69,7 @@ class Recipe:
         """
         values = _merged(_defaults(), copy.deepcopy(dict(self.values)))
         chosen = self._datasets(datasets)
-        values |= {"name": name, "datasets": [_plain(dataset) for dataset in chosen]}
+        values |= {"name": name, "datasets": [dataclasses.asdict(dataset) for dataset in chosen]}
         if start is not None:
             values["start"] = start
         apply_settings(values, settings)
@@ -140,7 +140,10 @@ def _read(path: Path, *, seen: tuple[str, ...]) -> dict[str, Any]:
         raise ConfigError("expected `key: value` lines", path=path)
     if raw.pop("format", FORMAT) != FORMAT:
         raise ConfigError(f"format is not {FORMAT}: written by a newer MSeg Studio", path=path)
-    for dataset in raw.get("datasets", ()):
+    datasets = raw.get("datasets", [])
+    if not isinstance(datasets, list) or not all(isinstance(dataset, dict) for dataset in datasets):
+        raise ConfigError("datasets must be a list of `description, name, ...`", path=path)
+    for dataset in datasets:
         description = str(dataset.get("description", ""))
         if description not in ready_names():
             dataset["description"] = str((path.parent / description).resolve())
@@ -168,14 +171,9 @@ def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dataset(values: Mapping[str, Any]) -> DatasetConfig:
-    whole = {"name": "recipe", "steps": 1, "batch": 1, "datasets": [dict(values)]}
-    return config_from_dict(whole).datasets[0]
-
-
-def _plain(dataset: DatasetConfig) -> dict[str, Any]:
-    config = TrainConfig(name="dataset", datasets=(dataset,), steps=1, batch=1)
-    plain: dict[str, Any] = config_as_dict(config)["datasets"][0]
-    return plain
+    trained = {"description": "trained", "name": "trained beside it"}  # one that is only judged by is no run
+    whole = {"name": "recipe", "steps": 1, "batch": 1, "datasets": [trained, dict(values)]}
+    return config_from_dict(whole).datasets[1]
 
 
 def _filled(own: DatasetConfig, given: DatasetConfig | None) -> DatasetConfig:
