@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from mseg_studio.datasets.mapping import LabelMapping
 from mseg_studio.datasets.pairing import Pair
+from mseg_studio.errors import ConfigError
 from mseg_studio.labels.label_map import Ids
 from mseg_studio.progress import CancelToken
 from mseg_studio.training.augment import augment
 from mseg_studio.training.class_pixels import OnProgress, drawn_pixels
-from mseg_studio.training.config import DatasetConfig, TrainConfig
+from mseg_studio.training.config import AugmentConfig, DatasetConfig, TrainConfig
 from mseg_studio.training.data_files import data_sha256, listed_pairs, read_pair
 from mseg_studio.training.head import IGNORE, Head, head_mapping, open_dataset
+from mseg_studio.training.published_augment import published_augment, shortened
 from mseg_studio.training.sample_cache import SampleCache, default_cache_bytes
 from mseg_studio.training.sampler import Draw, draw_index, draw_random
 
@@ -57,6 +59,8 @@ class TrainSplit:
     """From its label files to rows of the head."""
     rare_rows: tuple[int, ...]
     """Rows of the head that crops may be centred on."""
+    published_short_side: int | None = None
+    """Short side in pixels that the published changes begin with, where they are made."""
 
     def sample(self, index: int) -> Sample:
         """Decode one pair. Raises DatasetError and ImageReadError naming the file."""
@@ -64,6 +68,9 @@ class TrainSplit:
         pixels_HW3, labels_HW = read_pair(pair, self.mapping)
         if self.mapping.target.ignore_id != IGNORE:
             labels_HW[labels_HW == self.mapping.target.ignore_id] = IGNORE
+        if self.published_short_side is not None and min(labels_HW.shape) > self.published_short_side:
+            # The first step has nothing random: done once, and less is kept.
+            pixels_HW3, labels_HW = shortened(pixels_HW3, labels_HW, self.published_short_side)
         return Sample(f"{self.config.name}/{pair.image.name}", pixels_HW3, labels_HW)
 
 
@@ -91,6 +98,7 @@ class TrainData:
         `processes` of this machine. Raises ConfigError, TaxonomyError, and DatasetError naming the first file that is
         missing and the number of others; Cancelled.
         """
+        _check_changes(config.augment)
         splits = []
         for dataset in config.trained:
             if cancel is not None:
@@ -125,9 +133,11 @@ class TrainData:
         config, split = self._config, self.splits[draw.dataset]
         sample = self._sample(draw.dataset, self._index(draw))
         random = draw_random(config.seed, split.config.name, n=draw.n)
-        pixels_HW3, labels_HW = augment(
-            sample.pixels_HW3, sample.labels_HW, config=config.augment, rare_ids=split.rare_rows, random=random
-        )
+        whole = (sample.pixels_HW3, sample.labels_HW)
+        if config.augment.pipeline == "published":
+            pixels_HW3, labels_HW = published_augment(*whole, config=config.augment, random=random)
+        else:
+            pixels_HW3, labels_HW = augment(*whole, config=config.augment, rare_ids=split.rare_rows, random=random)
         return Crop(pixels_HW3, labels_HW, sample.name)
 
     def _index(self, draw: Draw) -> int:
@@ -142,39 +152,20 @@ class TrainData:
         return found
 
 
+def _check_changes(changes: AugmentConfig) -> None:
+    """Raise ConfigError for changes that the published code does not make."""
+    if changes.pipeline == "published" and (changes.colour_p or changes.rare_p):
+        raise ConfigError(
+            "augment: the published steps change no colours and look for no rare classes; "
+            "set colour_p and rare_p to 0, or pipeline to affine"
+        )
+
+
 def _train_split(dataset: DatasetConfig, config: TrainConfig, head: Head) -> TrainSplit:
     rare = tuple(
         head.rows.index(dataset.classes[name]) for name in config.augment.rare_classes if name in dataset.classes
     )
     mapping = head_mapping(open_dataset(dataset), dataset, head)
     pairs = listed_pairs(dataset, dataset.train_split, leave_out=dataset.leave_out)
-    return TrainSplit(dataset, pairs, mapping, rare)
-
-
-# ---- one dataset in memory, until the loop asks for TrainData ----
-
-
-@dataclass(frozen=True, slots=True)
-class SampleSet:
-    """All samples of a split."""
-
-    samples: tuple[Sample, ...]
-    sha256: str
-
-    def pixels_of_classes(self, num_classes: int) -> npt.NDArray[np.int64]:
-        """Labelled pixels (num_classes,) of every row of the head."""
-        counts = np.zeros(256, np.int64)
-        for sample in self.samples:
-            counts += np.bincount(sample.labels_HW.ravel(), minlength=256)
-        return counts[:num_classes]
-
-
-def load_samples(config: DatasetConfig, head: Head, *, split: str, leave_out: tuple[str, ...] = ()) -> SampleSet:
-    """Decode a split, without the images whose file name starts with one of `leave_out`."""
-    pairs = listed_pairs(config, split, leave_out=leave_out)
-    mapping = head_mapping(open_dataset(config), config, head)
-    samples = []
-    for pair in pairs:
-        pixels_HW3, labels_HW = read_pair(pair, mapping)
-        samples.append(Sample(pair.image.name, pixels_HW3, labels_HW))
-    return SampleSet(tuple(samples), data_sha256([(config.name, pairs)]))
+    published = config.augment.short_side if config.augment.pipeline == "published" else None
+    return TrainSplit(dataset, pairs, mapping, rare, published)

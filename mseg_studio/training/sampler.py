@@ -70,11 +70,6 @@ def draw_random(seed: int, dataset: str, *, n: int) -> np.random.Generator:
     return _generator(seed, dataset, "augment", n)
 
 
-def batch_draws(step: int, batch: int) -> range:
-    """Draws of step `step` (from 0)."""
-    return range(step * batch, (step + 1) * batch)
-
-
 def _share(start: int, stop: int, part: int, parts: int) -> tuple[int, int]:
     """Start and end of one of `parts` contiguous slices, whose lengths differ by at most one."""
     length = stop - start

@@ -29,7 +29,6 @@ from mseg_studio.progress import Cancelled, CancelToken, Progress, ProgressClock
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.training.banded_loss import banded_sums
 from mseg_studio.training.config import TrainPrecision
-from mseg_studio.training.data import SampleSet
 from mseg_studio.training.head import IGNORE, Head
 from mseg_studio.training.row_labels import Positions, row_labels
 from mseg_studio.training.validation_data import ValidationData
@@ -97,8 +96,6 @@ def validate(
     Raises Cancelled in every process when `stop` is set in one of them, asked before every image; DatasetError and
     ImageReadError naming the file, in the process that reads it.
     """
-    if isinstance(val, SampleSet):  # what the loop of one process gives, until it gives ValidationData
-        return _of_samples(network, val, head, precision, device, stop or CancelToken())
     reduce, stop = reduce or Alone(), stop or CancelToken()
     taxonomy = head.as_taxonomy
     matrices = [ConfusionMatrix.empty(taxonomy) for _ in val.splits]
@@ -226,15 +223,3 @@ def _mean_loss(sums: Tensor) -> float:
     losses, labelled = sums.tolist()
     total = sum(labelled)
     return sum(losses) / total if total else math.nan
-
-
-def _of_samples(network, data, taxonomy, precision, device, stop):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    head = Head(taxonomy, taxonomy.names, taxonomy.names)
-    matrix = ConfusionMatrix.empty(taxonomy)
-    with evaluating(network):
-        for sample in data.samples:
-            stop.raise_if_cancelled()
-            look = look_at(network, sample.pixels_HW3, None, precision=precision, device=device)
-            rows_HW = look.rows(sample.labels_HW.shape[0], sample.labels_HW.shape[1], head)
-            matrix += ConfusionMatrix.of(LabelMap(sample.labels_HW, taxonomy), LabelMap(rows_HW, taxonomy))
-    return metrics(matrix)

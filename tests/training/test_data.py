@@ -14,10 +14,11 @@ from mseg_studio.errors import ConfigError, DatasetError, MSegStudioError
 from mseg_studio.progress import Cancelled, CancelToken
 from mseg_studio.training import data_files
 from mseg_studio.training.augment import augment
-from mseg_studio.training.config import DatasetConfig, TrainConfig
+from mseg_studio.training.config import AugmentConfig, DatasetConfig, TrainConfig
 from mseg_studio.training.data import TrainData
-from mseg_studio.training.data_files import data_sha256, evenly_spread, listed_pairs
+from mseg_studio.training.data_files import data_sha256, evenly_spread, listed_pairs, read_pair
 from mseg_studio.training.head import head_of, resolved
+from mseg_studio.training.published_augment import published_augment
 from mseg_studio.training.sampler import Draw, draw_index, draw_random
 from tests.datasets.camvid_like import make_camvid
 from tests.training.factory import CLASSES, make_config, make_dataset, stored_ids, with_dataset
@@ -235,3 +236,27 @@ def test_a_ready_description_with_the_folder_of_its_data(tmp_path: Path) -> None
     stored = stored_ids(tmp_path / "c" / "trainannot" / "train_000.png")
     expected = np.select([stored == 3, stored == 0], [0, 1], 255)
     assert np.array_equal(data.splits[0].sample(0).labels_HW, expected)
+
+
+def test_the_published_changes(tmp_path: Path) -> None:
+    """The short side of larger images is made once: the crops are the same, and less memory is taken."""
+    published = AugmentConfig(pipeline="published", crop_px=33, short_side=40)
+    config = dataclasses.replace(make_config(make_dataset(tmp_path, size=(80, 120))), augment=published)
+    data = _open(config)
+    for n in range(6):
+        index = draw_index(config.seed, "tiny", n=n, size=3)
+        pair = data.splits[0].pairs[index]
+        whole = read_pair(pair, data.splits[0].mapping)
+        expected = published_augment(*whole, config=published, random=draw_random(config.seed, "tiny", n=n))
+        crop = data.crop(Draw(0, 0, n))
+        assert np.array_equal(crop.pixels_HW3, expected[0])
+        assert np.array_equal(crop.labels_HW, expected[1])
+    assert data.splits[0].sample(0).pixels_HW3.shape == (40, 60, 3)
+    assert data.cache.bytes == 3 * 40 * 60 * 4
+
+
+@pytest.mark.parametrize("change", [{"colour_p": 0.5}, {"rare_p": 0.5}])
+def test_the_published_changes_know_no_others(tmp_path: Path, change: dict[str, float]) -> None:
+    published = AugmentConfig(pipeline="published", crop_px=33, **change)
+    with pytest.raises(ConfigError, match="set colour_p and rare_p to 0"):
+        _open(dataclasses.replace(make_config(make_dataset(tmp_path)), augment=published))
