@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mseg_studio.datasets.description import DatasetDescription, load_dataset
-from mseg_studio.errors import CheckpointError, ConfigError, RunFailed
+from mseg_studio.errors import CheckpointError, ConfigError, DatasetError, RunFailed
 from mseg_studio.evaluation.evaluate import Evaluation, evaluate, predict_with
 from mseg_studio.evaluation.metrics import metrics
 from mseg_studio.evaluation.protocol import choose_protocol
@@ -71,7 +71,10 @@ def _evaluated(
     cancel: CancelToken | None,
     on_progress: Callable[[Progress], None],
 ) -> dict[str, Any]:
-    """What `mseg-studio evaluate --json --absent skip` says of a model on the held-out part."""
+    """A model's numbers on the held-out part, with the keys of `mseg-studio evaluate --json`.
+
+    Raises DatasetError when the held-out labels have no class that can be scored.
+    """
     loaded = load_model(model)
     protocol = choose_protocol(dataset, default_catalog().taxonomy(model.card.taxonomy))
     predictor = loaded.predictor(recipe)
@@ -85,6 +88,12 @@ def _evaluated(
     if result is None:
         raise RunFailed("the scoring ended without a result", path=dataset.path)
     facts = loaded.facts(predictor)
+    # Means over what the held-out labels have: then both models are measured on the same classes, however many others
+    # one of them sees where it should not. Those pixels are missed all the same.
+    there = {name for name, pixels in zip(protocol.taxonomy.names, result.matrix.truth, strict=True) if pixels}
+    classes = tuple(name for name in protocol.classes if name in there)
+    if not classes:
+        raise DatasetError("no pixel of the held-out labels can be scored", path=dataset.path)
     report = Report(
         model=facts["model"],
         dataset=dataset.name,
@@ -94,7 +103,7 @@ def _evaluated(
         recipe_hash=facts["recipe_hash"],
         device=facts["device"],
         images=result.images,
-        metrics=metrics(result.matrix, absent="skip", classes=protocol.classes),
+        metrics=metrics(result.matrix, absent="skip", classes=classes),
         absent_as="skip",
     )
     return as_json(report)

@@ -51,7 +51,7 @@ class Scores:
         return float(self.before["miou"]), float(self.after["miou"])
 
     def classes(self) -> tuple[ClassScore, ...]:
-        """Every class that the held-out labels or an answer has, the most improved first."""
+        """Every class that the held-out labels have, the most improved first."""
         before, after = self.before["iou"], self.after["iou"]
         found = [ClassScore(name, before.get(name), after.get(name)) for name in before]
         present = [one for one in found if one.before is not None or one.after is not None]
@@ -89,7 +89,10 @@ def as_text(scores: Scores) -> str:
     ]
     before, after = scores.miou
     lines += ["", f"{'mIoU':{width}}  {_percent(before)}  {_percent(after)}  {_signed(after - before)}", ""]
-    lines += [f"{scores.words()}.", f"In {scores.before['taxonomy']}, absent classes left out. {CAUTION}"]
+    lines += [
+        f"{scores.words()}.",
+        f"In {scores.before['taxonomy']}, means over the classes of the held-out labels. {CAUTION}",
+    ]
     return "\n".join(lines)
 
 
