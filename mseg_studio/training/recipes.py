@@ -172,7 +172,7 @@ def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _dataset(values: Mapping[str, Any]) -> DatasetConfig:
     trained = {"description": "trained", "name": "trained beside it"}  # one that is only judged by is no run
-    whole = {"name": "recipe", "steps": 1, "batch": 1, "datasets": [trained, dict(values)]}
+    whole = {"name": "recipe", "steps": 1, "batch": 2, "datasets": [trained, dict(values)]}
     return config_from_dict(whole).datasets[1]
 
 
