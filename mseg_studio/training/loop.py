@@ -24,6 +24,7 @@ from mseg_studio.training.progress_file import Phase, ProgressFile
 from mseg_studio.training.ranks import Ranks
 from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.run_parts import RunParts
+from mseg_studio.training.sample_predictions import chosen_images, write_samples
 from mseg_studio.training.schedule import learning_rate
 from mseg_studio.training.step import StepOutcome, TrainStep
 from mseg_studio.training.validation import Validation, validate
@@ -68,6 +69,7 @@ class TrainLoop:
         self._average = WeightAverage(parts.network, decay=config.optim.average_decay)
         self._step = TrainStep(parts.objective, parts.optimizer, parts.config, self.ranks)
         self._pace = Pace(parts.config)
+        self._images = chosen_images(parts.config, parts.val)
         self._data_sha256 = self.ranks.first_tells(lambda: parts.train.sha256)
         if state is None:
             self._begin()
@@ -150,7 +152,7 @@ class TrainLoop:
         if left is not None:
             more["seconds_left"] = round(left, 1)
         if self._losses:  # none where every step since the last line was skipped
-            more["loss"] = round(sum(self._losses) / len(self._losses), 5)
+            more["loss"] = round(sum(self._losses) / len(self._losses), 6)
         lr = learning_rate(self._config.optim, step=self.step - 1, steps=self._config.steps)
         self._losses = []
         self._write(
@@ -181,7 +183,7 @@ class TrainLoop:
     def _validate(self, stop: CancelToken) -> Validation:
         parts, ranks = self._parts, self.ranks
         with self._average.applied(parts.network):
-            return validate(
+            result = validate(
                 parts.network,
                 parts.val,
                 head=parts.head,
@@ -193,6 +195,23 @@ class TrainLoop:
                 stop=stop,
                 on_progress=self._on_validation,
             )
+            for line in ranks.first_tells(self._write_samples):
+                self._tell(line)
+        return result
+
+    def _write_samples(self) -> list[str]:
+        """Predictions on the chosen images, of the weights that are validated; a line for each that cannot be read."""
+        parts = self._parts
+        return write_samples(
+            self._folder.samples,
+            self._images,
+            parts.network,
+            parts.val,
+            step=self.step,
+            head=parts.head,
+            precision=self._config.precision,
+            device=self.device,
+        )
 
     def _on_validation(self, progress: Progress) -> None:
         self._say("validating", progress.done, progress.total)
