@@ -56,7 +56,9 @@ def _datasets(window: MainWindow) -> QWidget:
 def _train(window: MainWindow) -> QWidget:
     from mseg_studio.ui.workspaces.train.workspace import TrainWorkspace
 
-    return TrainWorkspace(window.services, window.theme)
+    page = TrainWorkspace(window.services, window.theme, layout_store() if window.remember else None)
+    page.model_installed.connect(lambda _name: window.workspace.refresh_models())
+    return page
 
 
 WORKSPACES: tuple[WorkspaceSpec, ...] = (

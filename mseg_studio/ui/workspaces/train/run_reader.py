@@ -1,0 +1,116 @@
+"""One look at a run's folder, for the window: state, numbers, configuration, logs, meters. No Qt, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mseg_studio.errors import ConfigError, MSegStudioError
+from mseg_studio.plain_yaml import read_yaml
+from mseg_studio.training.metrics_curves import Column, smoothed
+from mseg_studio.training.metrics_table import Metrics, MetricsTable
+from mseg_studio.training.run_processes import read_json
+from mseg_studio.training.run_state import RunState, read_state
+from mseg_studio.ui.workspaces.train.fixed_samples import FixedSample, read_samples
+from mseg_studio.ui.workspaces.train.log_tail import LogLine, LogTail
+from mseg_studio.ui.workspaces.train.meters import Meter, Meters
+from mseg_studio.ui.workspaces.train.preset import Preset, preset_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunLook:
+    """What a run's folder held at one moment. Parts that are the same object as before have not changed."""
+
+    folder: Path
+    state: RunState
+    metrics: Metrics
+    smooth_loss: Column
+    """The loss, smoothed, (N,)."""
+    config: Mapping[str, Any] | None = None
+    """Plain values, as in config.yaml."""
+    config_problem: str = ""
+    """Why there is no configuration."""
+    preset: Preset | None = None
+    """The recipe that comes nearest to the configuration, and what differs."""
+    launch: Mapping[str, Any] = field(default_factory=dict)
+    log: tuple[LogLine, ...] = ()
+    log_sources: tuple[str, ...] = ()
+    samples: tuple[FixedSample, ...] = ()
+    meters: tuple[Meter, ...] = ()
+    has_checkpoint: bool = False
+    """Whether there are weights to go on from or to use."""
+
+    @property
+    def name(self) -> str:
+        """What the run is called: its folder's name."""
+        return self.folder.name
+
+
+class RunReader:
+    """Looks at one run again and again. Belongs to one thread at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._table = MetricsTable(folder / "metrics.jsonl")
+        self._tail = LogTail(folder / "log")
+        self._meters = Meters()
+        self._metrics = Metrics()
+        self._weight = -1.0
+        self._smooth: Column = np.empty(0)
+        self._config_at = 0.0
+        self._config: Mapping[str, Any] | None = None
+        self._problem = ""
+        self._preset: Preset | None = None
+        self._samples: tuple[FixedSample, ...] = ()
+
+    def look(self, *, weight: float, whole: bool) -> RunLook:
+        """`weight` smooths the loss; `whole`: also logs, samples and meters, which only the chosen run shows."""
+        changed = self._table.poll()
+        if changed:
+            self._metrics = self._table.metrics()
+        if changed or weight != self._weight:
+            self._weight = weight
+            self._smooth = smoothed(self._metrics.column("loss"), weight=weight)
+        self._read_config()
+        log, meters = (self._tail.poll(), self._meters.read(self.folder)) if whole else ((), ())
+        if whole:
+            samples = read_samples(self.folder)
+            self._samples = self._samples if samples == self._samples else samples
+        return RunLook(
+            self.folder,
+            read_state(self.folder),
+            self._metrics,
+            self._smooth,
+            self._config,
+            self._problem,
+            self._preset,
+            read_json(self.folder / "launch.json"),
+            log,
+            self._tail.sources,
+            self._samples,
+            meters,
+            any((self.folder / "checkpoints").glob("*/*")),
+        )
+
+    def _read_config(self) -> None:
+        path = self.folder / "config.yaml"
+        try:
+            changed_at = path.stat().st_mtime
+        except OSError as error:
+            self._config, self._problem = None, f"{path}: {error.strerror or error}"
+            return
+        if changed_at == self._config_at:
+            return
+        self._config_at = changed_at
+        try:
+            values = read_yaml(path)
+            recipe = str(read_json(self.folder / "origin.json").get("recipe") or "")
+            if not isinstance(values, dict):
+                raise ConfigError("expected `key: value` lines", path=path)
+            self._config, self._problem, self._preset = values, "", preset_of(values, recipe=recipe)
+        except MSegStudioError as error:
+            self._config, self._problem, self._preset = None, str(error), None
