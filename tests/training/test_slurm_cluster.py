@@ -16,9 +16,11 @@ import pytest
 from mseg_studio.errors import ConfigError, RunFailed
 from mseg_studio.storage import write_json_atomic
 from mseg_studio.training import slurm, slurm_state
+from mseg_studio.training.config import LossConfig
+from mseg_studio.training.metrics_log import read_metrics
 from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.slurm import SlurmOptions
-from tests.training.factory import make_config
+from tests.training.factory import make_config, make_dataset
 from tests.training.slurm_cluster import Cluster, private_cluster
 
 _FAKE = Path(__file__).with_name("slurm_fake_worker.py")
@@ -309,3 +311,24 @@ def test_what_sbatch_refuses_is_said_and_changes_nothing(cluster: Cluster, run: 
         slurm.submit(run.path, SlurmOptions(partition="nowhere"))
     assert read(run.result_file)["reason"] == "before"
     assert not run.launch_file.exists()
+
+
+def test_a_preempted_training_ends_with_the_weights_of_one_that_was_not(cluster: Cluster, tmp_path: Path) -> None:
+    """Two nodes train over gloo; one run straight to its end, one that had to make room and began again."""
+    config = make_config(
+        make_dataset(tmp_path / "data"), steps=24, log_every=1, validate_every=24, save_every=24, loss=LossConfig()
+    )
+    straight, pushed = (RunFolder.create(tmp_path / name, config) for name in ("straight", "pushed"))
+    job_id = slurm.submit(pushed.path, SlurmOptions(partition="low", nodes=2))
+    until(pushed, lambda: step(pushed) >= 2, "it trains")
+    cluster.run("sbatch", "--partition=high", "--nodes=2", "--output=/dev/null", "--wrap=true")
+    until(pushed, lambda: phase(pushed) == "waiting", "it waits again")
+    slurm.submit(straight.path, TWO_NODES)
+    assert result_of(straight)["status"] == "finished"
+    cluster.start_now(job_id)
+    result = result_of(pushed)
+    assert (result["status"], result["step"]) == ("finished", 24)
+    (resume,) = (event for event in read_metrics(pushed.metrics_file) if event["event"] == "resume")
+    assert 2 <= resume["step"] < 24
+    one, two = ((folder.checkpoints / "00000024" / "network.safetensors").read_bytes() for folder in (straight, pushed))
+    assert one == two
