@@ -44,6 +44,10 @@ class ClassBars(QWidget):
         """One class in words."""
         return f"{count['name']} {self._share(count['pixels'])} in {count['images']} images"
 
+    def images_of(self, count: dict[str, Any]) -> str:
+        """In how many images a class was seen."""
+        return f"{count['images']} images" if count["pixels"] else "never seen"
+
     def sizeHint(self) -> QSize:
         """A line for every class."""
         return QSize(360, _ROW_PX * len(self._classes) + 8)
@@ -72,7 +76,7 @@ class ClassBars(QWidget):
         painter.drawText(QRectF(left, top, name_px, _ROW_PX), middle | Qt.AlignmentFlag.AlignLeft, name)
         right = width - _PAD_PX
         painter.setPen(QColor(tones.dim))
-        images = f"{count['images']} images" if seen else "never seen"
+        images = self.images_of(count)
         painter.drawText(
             QRectF(right - images_px, top, images_px, _ROW_PX), middle | Qt.AlignmentFlag.AlignRight, images
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from mseg_studio.training.launcher import Device
+from mseg_studio.training.devices import Device
 from mseg_studio.ui.widgets import Heading, SegmentedButtons
 from mseg_studio.ui.workspaces.train.form_values import Draft
 
@@ -110,7 +110,7 @@ class WhereBox(QWidget):
         """The choice as it stands."""
         if self.engine.button(SLURM).isChecked():
             return Where(SLURM)
-        chosen = tuple(str(number) for number, box in enumerate(self.gpus) if box.isChecked())
+        chosen = tuple(one.number for one, box in zip(self.devices, self.gpus, strict=False) if box.isChecked())
         several = self.machines.value() > 1
         return Where(
             LOCAL,
@@ -128,7 +128,7 @@ class WhereBox(QWidget):
     def offer(self, devices: Sequence[Device]) -> None:
         """What this machine has; one process a GPU, two on the cores of a CPU."""
         self.devices = tuple(devices)
-        self.gpus = [self._gpu(number, one) for number, one in enumerate(devices) if one.memory_bytes]
+        self.gpus = [self._gpu(one) for one in devices if one.kind == "cuda"]
         if self.gpus:
             self.found.hide()
             self.processes.setRange(1, len(self.gpus))
@@ -154,9 +154,9 @@ class WhereBox(QWidget):
         self.suggest.setText(f"Compute a step in {suggested} parts (accumulate {suggested})")
         self.suggest.setVisible(suggested > 1)
 
-    def _gpu(self, number: int, device: Device) -> QCheckBox:
-        memory = (device.memory_bytes or 0) / 1e9
-        box = QCheckBox(f"{number}  {device.name}, {memory:.0f} GB")
+    def _gpu(self, device: Device) -> QCheckBox:
+        memory, free = (device.memory_bytes or 0) / 1e9, (device.free_bytes or 0) / 1e9
+        box = QCheckBox(f"{device.number}  {device.name}, {free:.0f} of {memory:.0f} GB free")
         box.setChecked(True)
         box.toggled.connect(lambda _on: self._on_gpus())
         self._boxes.addWidget(box)
