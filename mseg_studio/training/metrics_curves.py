@@ -21,21 +21,23 @@ def decimated(x: Column, y: Column, *, low: float, high: float, pieces: int) -> 
     x, y = x[first:last], y[first:last]
     if len(y) <= 2 * pieces + 2:
         return x, y
-    length = len(y) // pieces
-    whole = length * pieces
-    parts = y[:whole].reshape(pieces, length)
+    length = -(-len(y) // pieces)
+    whole = len(y) // length * length
+    parts = y[:whole].reshape(-1, length)
+    ends = [_extremes(parts) + np.arange(len(parts))[:, None] * length]
+    if whole < len(y):
+        ends.append(_extremes(y[None, whole:]) + whole)
+    ends.append(np.array([[0, len(y) - 1]]))
+    at = np.unique(np.concatenate(ends))
+    return x[at], y[at]
+
+
+def _extremes(parts: Column) -> npt.NDArray[np.int64]:
+    """Where the smallest and the largest number of every row is, (rows, 2); NaN is neither where there is another."""
     blank = np.isnan(parts)
     lowest = np.where(blank, np.inf, parts).argmin(axis=1)
     highest = np.where(blank, -np.inf, parts).argmax(axis=1)
-    ends = np.sort(np.stack([lowest, highest], axis=1), axis=1) + np.arange(pieces)[:, None] * length
-    tail = np.arange(whole, len(y))
-    if len(tail):
-        rest = y[whole:]
-        blank_rest = np.isnan(rest)
-        extremes = [np.where(blank_rest, np.inf, rest).argmin(), np.where(blank_rest, -np.inf, rest).argmax()]
-        tail = whole + np.sort(np.array(extremes))
-    at = np.unique(np.concatenate([[0], ends.ravel(), tail, [len(y) - 1]]))
-    return x[at], y[at]
+    return np.stack([lowest, highest], axis=1)
 
 
 def smoothed(y: Column, *, weight: float) -> Column:
