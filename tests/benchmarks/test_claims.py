@@ -23,6 +23,7 @@ NAMES = {
     "compare_taxonomies_1080p": ("ms", None),
     "canvas_recolour_1080p": ("ms", 5),
     "remap_labels": ("labels/s", 300),
+    "training_crops": ("crops/s", 400),
     "live_street_small_1080p": ("fps", 15),
 }
 
@@ -48,6 +49,7 @@ def tiny(monkeypatch):
         "benchmarks.recolour": {"recolour_ms": 6.0, "repaint_ms": 1.0},
         "benchmarks.peak_memory": {"peak_gb": 1},
         "benchmarks.remap": {"labels_per_s": 400.0, "ratio": 1.2},
+        "benchmarks.data_loading": {"crops_per_s": 500.0, "ratio": 2.2},
     }
     monkeypatch.setattr(claims, "_child", lambda module, *_: dict(children[module]))
     before = torch.get_num_threads()
