@@ -21,28 +21,40 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mseg_studio.errors import CheckpointError, ConfigError, MSegStudioError
-from mseg_studio.networks.card import CARD_FILE, WEIGHTS_FILE, Metric, ModelCard, write_card
+from mseg_studio.networks.card import CARD_FILE, NOT_YET_HASHED, WEIGHTS_FILE, Metric, ModelCard, write_card
+from mseg_studio.networks.catalog import InstalledModel, check_free_name, models_folder
+from mseg_studio.networks.checkpoint import write_model
 from mseg_studio.storage import sha256_file, write_atomic
 from mseg_studio.training.checkpoint import RunState, load_checkpoint, load_newest
+from mseg_studio.training.config import TrainConfig
 from mseg_studio.training.config_file import config_from_dict
 from mseg_studio.training.head import Head, head_of
+from mseg_studio.training.run_card import CardTexts as CardTexts
+from mseg_studio.training.run_card import texts_of_run
 from mseg_studio.training.run_folder import RunFolder
-from mseg_studio.training.start import find_network
+from mseg_studio.training.start import find_network, known_classes
+from mseg_studio.training.start_rows import UNTRAINED_BIAS
 
-UNTRAINED_BIAS = -1e4
-"""Logit of a class that was not trained: exact in float16, and exp of it is 0 in float32."""
+_BEST, _LATEST = "best", "latest"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class CardTexts:
-    """What a run folder does not know about the model it made."""
+def use_run(run: Path, name: str, *, checkpoint: str | None = None, texts: CardTexts | None = None) -> InstalledModel:
+    """Install a run's weights as model `name` in the user's folder: it appears complete or not at all.
 
-    licence: str
-    data: str
-    note: str = ""
-    command: str = ""
-    date: str = ""
-    metrics: tuple[Metric, ...] = ()
+    Without `checkpoint` it is the best one, or the newest where no validation was reached yet; without `texts` the card
+    says what the run knows. Raises ConfigError for a name that cannot be, CheckpointError for one that is taken, for a
+    run without a checkpoint and when the folder cannot be written; TaxonomyError.
+    """
+    check_free_name(name)
+    folder = RunFolder.open(run)
+    best = folder.checkpoints / _BEST
+    state = _load(folder, checkpoint or (_BEST if best.is_dir() else _LATEST))
+    config = config_from_dict(state.config)
+    if texts is None:
+        scored = state.best if state.best and state.best["step"] == state.step else None
+        texts = texts_of_run(folder, config, scored)
+    card, tensors = _model(state, config, name=name, texts=texts)
+    return write_model(models_folder() / name, card, tensors)
 
 
 def export_model(run: Path, destination: Path, *, checkpoint: str = "best", texts: CardTexts) -> ModelCard:
@@ -52,25 +64,31 @@ def export_model(run: Path, destination: Path, *, checkpoint: str = "best", text
     """
     state = _load(RunFolder.open(run), checkpoint)
     config = config_from_dict(state.config)
-    head = head_of(config)
-    taxonomy = head.taxonomy
-    tensors = full_head(state.average or state.network, network=config.network, head=head)
+    card, tensors = _model(state, config, name=config.name, texts=texts)
     destination.mkdir(parents=True, exist_ok=True)
     weights = destination / WEIGHTS_FILE
-    write_atomic(weights, save({key: _half(key, value) for key, value in tensors.items()}))
-    card = ModelCard(
-        name=config.name,
-        network=config.network,
-        num_classes=taxonomy.num_channels,
-        taxonomy=taxonomy.name,
-        crop_px=config.card_crop_px,
-        base_size=config.base_size,
-        weights_sha256=sha256_file(weights),
-        trained_classes=head.trained,
-        **{field.name: getattr(texts, field.name) for field in dataclasses.fields(texts)},
-    )
+    write_atomic(weights, save(tensors))
+    card = dataclasses.replace(card, weights_sha256=sha256_file(weights))
     write_card(destination / CARD_FILE, card)
     return card
+
+
+def _model(state: RunState, config: TrainConfig, *, name: str, texts: CardTexts) -> tuple[ModelCard, dict[str, Tensor]]:
+    """The card, its hash still to be computed, and the weights in float16, the averaged ones where there are any."""
+    head = head_of(config)
+    tensors = full_head(state.average or state.network, network=config.network, head=head)
+    card = ModelCard(
+        name=name,
+        network=config.network,
+        num_classes=head.taxonomy.num_channels,
+        taxonomy=head.taxonomy.name,
+        crop_px=config.card_crop_px,
+        base_size=config.base_size,
+        weights_sha256=NOT_YET_HASHED,
+        trained_classes=known_classes(config, head),
+        **{field.name: getattr(texts, field.name) for field in dataclasses.fields(texts)},
+    )
+    return card, {key: _half(key, value) for key, value in tensors.items()}
 
 
 def full_head(tensors: Mapping[str, Tensor], *, network: str, head: Head) -> dict[str, Tensor]:
@@ -146,7 +164,7 @@ def _read_metric(path: Path) -> Metric:
 
 
 def _load(folder: RunFolder, checkpoint: str) -> RunState:
-    if checkpoint != "latest":
+    if checkpoint != _LATEST:
         name = f"{int(checkpoint):08d}" if checkpoint.isdigit() else checkpoint
         return load_checkpoint(folder.checkpoints / name)
     state, complaints = load_newest(folder.checkpoints)

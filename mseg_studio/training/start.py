@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mseg_studio.errors import CheckpointError, ConfigError, nearest
+from mseg_studio.errors import CheckpointError, ConfigError, MSegStudioError, nearest
 from mseg_studio.networks.checkpoint import Mismatch, compare, known_networks, recognise
 from mseg_studio.networks.spec import NetworkSpec
 from mseg_studio.training.config import TrainConfig
@@ -75,6 +75,26 @@ def load_start(network: nn.Module, config: TrainConfig, head: Head) -> StartRepo
     except CheckpointError as error:
         raise CheckpointError(error.reason, path=source.path) from error
     return StartReport((f"start: {source.what}", *lines))
+
+
+def known_classes(config: TrainConfig, head: Head) -> tuple[str, ...]:
+    """Classes that a run's model knows: those it learned, and those its start knew before; () where these are all.
+
+    Only a head of all classes keeps what the start knew. Where the start is gone only the learned ones are sure.
+    """
+    try:
+        chosen = start_of(config.start)
+        if chosen is None or config.head != "all":
+            return head.trained
+        spec = find_network(config.network)
+        source = read_start(chosen, head_key=spec.head_weight_key)
+    except MSegStudioError:
+        return head.trained
+    if spec.head_weight_key not in source.tensors:
+        return head.trained
+    plan = plan_rows(head, taxonomy=source.taxonomy, rows=source.rows, count=len(source.tensors[spec.head_weight_key]))
+    known = tuple(name for row, name in enumerate(head.rows) if name and (row in plan.copied or name in head.trained))
+    return () if set(known) == {name for name in head.rows if name} else known
 
 
 def _load(network: nn.Module, source: StartSource, spec: NetworkSpec, head: Head) -> list[str]:

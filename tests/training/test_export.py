@@ -1,24 +1,36 @@
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mseg_studio.errors import CheckpointError, ConfigError, TaxonomyError
+from mseg_studio.inference.recipe import Recipe
+from mseg_studio.inference.segmenter import Segmenter
+from mseg_studio.networks import checkpoint
 from mseg_studio.networks.card import read_card
-from mseg_studio.networks.checkpoint import build_without_values, compare, known_networks
+from mseg_studio.networks.catalog import find_model, installed_models, models_folder
+from mseg_studio.networks.checkpoint import build_without_values, compare, known_networks, load_network
 from mseg_studio.networks.hrnet_w18_small import NETWORK
+from mseg_studio.networks.pspnet import PSPNetConfig, pspnet_spec
 from mseg_studio.storage import sha256_file
 from mseg_studio.taxonomy.catalog import default_catalog
-from mseg_studio.training.checkpoint import load_checkpoint
-from mseg_studio.training.export import CardTexts, export_model, full_head, main, metric_from_evaluation
+from mseg_studio.training import start
+from mseg_studio.training.checkpoint import RunState, load_checkpoint, save_checkpoint
+from mseg_studio.training.config import DatasetConfig, TrainConfig
+from mseg_studio.training.config_file import config_as_dict
+from mseg_studio.training.export import CardTexts, export_model, full_head, main, metric_from_evaluation, use_run
 from mseg_studio.training.head import Head
+from mseg_studio.training.metrics_log import MetricsLog
 from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.worker import main as run_worker
-from tests.training.factory import make_config, make_dataset
+from tests.training.factory import CLASSES, make_config, make_dataset
 
 BY_ID = tuple(sorted(("sky", "road", "car"), key=default_catalog().taxonomy("universal").id_of))
 TEXTS = CardTexts(licence="for tests", data="three classes of noise")
@@ -113,11 +125,11 @@ def test_values_beyond_float16_are_refused(run: RunFolder, tmp_path: Path, monke
     assert not (tmp_path / "tiny" / "weights.safetensors").exists()
 
 
-@pytest.mark.parametrize("checkpoint", ["best", "latest", "4"])
-def test_the_command_line(run: RunFolder, tmp_path: Path, checkpoint: str) -> None:
+@pytest.mark.parametrize("which", ["best", "latest", "4"])
+def test_the_command_line(run: RunFolder, tmp_path: Path, which: str) -> None:
     line = {"model": "m", "dataset": "d", "split": "val", "recipe": "balanced", "miou": 0.12345, "iou": {"Sky": 0.5}}
     (tmp_path / "val.json").write_text(json.dumps(line) + "\n", encoding="utf-8")
-    arguments = ["--checkpoint", checkpoint, "--licence", "l", "--data", "d", "--date", "2026-01-02"]
+    arguments = ["--checkpoint", which, "--licence", "l", "--data", "d", "--date", "2026-01-02"]
     arguments += ["--metrics", str(tmp_path / "val.json")]
     assert main([str(run.path), str(tmp_path / "model"), *arguments]) == 0
     card = read_card(tmp_path / "model" / "card.yaml")
@@ -149,3 +161,142 @@ def test_a_recipe_becomes_words() -> None:
 def test_another_files_line_is_no_result(line: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="evaluate --json"):
         metric_from_evaluation(line)
+
+
+def test_a_run_becomes_a_model_by_its_name(run: RunFolder) -> None:
+    model = use_run(run.path, "street-of-mine")
+    assert model in installed_models() and not model.bundled
+    card, state = model.card, load_checkpoint(run.checkpoints / "best")
+    assert (card.name, card.taxonomy, card.trained_classes) == ("street-of-mine", "universal", BY_ID)
+    network, spec = load_network(model)
+    assert spec is NETWORK
+    torch.testing.assert_close(
+        network.state_dict()["conv1.weight"], state.average["conv1.weight"], atol=1e-3, rtol=1e-3
+    )
+    (metric,) = card.metrics
+    assert state.best is not None
+    assert (metric.dataset, metric.split, metric.miou) == ("tiny", "val", round(state.best["miou"], 4))
+    assert set(metric.iou) == set(BY_ID)
+    assert "while training: all images" in metric.recipe
+    assert card.licence == "tiny: not stated" and card.data == "tiny, split train"
+    assert "config.yaml" in card.command and card.date
+
+
+def test_its_labels_come_out_of_the_predictor(run: RunFolder) -> None:
+    """Nothing but the model's name is needed to segment with it."""
+    use_run(run.path, "mine")
+    found = Segmenter("mine", recipe=Recipe(base_size=48, crop_px=33, scales=(1.0,), flip=False)).segment(
+        np.zeros((40, 60, 3), np.uint8)
+    )
+    universal = default_catalog().taxonomy("universal")
+    assert set(np.unique(found.labels)) <= {universal.id_of(name) for name in BY_ID}
+
+
+@pytest.mark.parametrize(("name", "error"), [("street-small", CheckpointError), ("no/name", ConfigError)])
+def test_names_that_cannot_be(run: RunFolder, name: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match=name):
+        use_run(run.path, name)
+
+
+def test_a_name_is_taken_once(run: RunFolder) -> None:
+    use_run(run.path, "mine")
+    with pytest.raises(CheckpointError, match="'mine' is there already"):
+        use_run(run.path, "mine")
+
+
+def test_a_failed_write_leaves_nothing(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mseg_studio.networks.checkpoint.write_weights", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        use_run(run.path, "mine")
+    assert not list(models_folder().glob("*")) and not list(models_folder().glob(".mseg*"))
+
+
+def _hand_made(
+    folder: Path, config: TrainConfig, network: dict[str, torch.Tensor], *, events: Sequence[dict[str, object]] = ()
+) -> Path:
+    """A run folder with one checkpoint, at step 7."""
+    run = RunFolder.create(folder, config)
+    best = {"miou": 0.5, "step": 7, "checkpoint": "best"} if events else None
+    state = RunState(7, network, {}, {}, best, config_as_dict(config), "", 7)
+    save_checkpoint(run.checkpoints, state, name="best" if events else None)
+    with contextlib.closing(MetricsLog(run.metrics_file)) as log:
+        for event in events:
+            log.append(event)
+    return folder
+
+
+def test_scores_of_several_datasets_and_of_lines_that_were_too_long(tmp_path: Path) -> None:
+    description = make_dataset(tmp_path / "data")
+    description.write_text(description.read_text() + 'title: "Noise"\nlicence: free\n')
+    datasets = (
+        DatasetConfig(str(description), name="one", classes=CLASSES, leave_out=("a_",)),
+        DatasetConfig(str(description), name="two", train_split="", classes=CLASSES),
+    )
+    events: list[dict[str, object]] = [
+        {"event": "validation", "step": 6, "miou": 0.4, "iou": {"sky": 0.1}},
+        {"event": "iou", "step": 7, "iou": {"sky": 0.9}},
+        {"event": "validation", "step": 7, "miou": 0.1, "iou": {"sky": 0.2}},
+        {"event": "resume", "step": 5},
+        {"event": "iou", "step": 7, "iou": {"sky": 0.75}},
+        {"event": "iou", "step": 7, "iou": {"car": 0.25}},
+        {"event": "validation", "step": 7, "miou": 0.5, "miou_by_dataset": {"one": 0.4, "two": 0.6666666}},
+    ]
+    config = make_config(datasets=datasets, validate_images=5)
+    card = use_run(_hand_made(tmp_path / "run", config, NETWORK.build(3).state_dict(), events=events), "mine").card
+    together, one, two = card.metrics
+    assert (together.dataset, together.miou, dict(together.iou)) == ("one, two", 0.5, {"sky": 0.75, "car": 0.25})
+    assert (one.dataset, one.miou, two.dataset, two.miou) == ("one", 0.4, "two", 0.6667)
+    assert "5 images of each split" in one.recipe
+    assert card.licence == "one: free"
+    assert card.data == "one (Noise), split train, without a_*"
+
+
+def test_a_run_without_a_validation_gives_its_newest(tmp_path: Path) -> None:
+    config = make_config(make_dataset(tmp_path / "data"))
+    model = use_run(_hand_made(tmp_path / "run", config, NETWORK.build(3).state_dict()), "mine")
+    assert model.card.metrics == () and model.card.note == ""
+
+
+def test_a_run_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", make_config(make_dataset(tmp_path / "data")))
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        use_run(run.path, "mine")
+
+
+def test_pspnet_becomes_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = pspnet_spec("pspnet-small", PSPNetConfig(blocks=(1, 1, 1, 1), width=4))
+    for module in (checkpoint, start):
+        monkeypatch.setattr(module, "known_networks", lambda: {small.name: small})
+    config = make_config(make_dataset(tmp_path / "data"), network=small.name)
+    model = use_run(_hand_made(tmp_path / "run", config, small.build(3).state_dict()), "mine")
+    network, spec = load_network(model)
+    state = network.state_dict()
+    assert spec is small
+    assert state["aux.4.bias"].shape == (194,) and (state["cls.4.bias"] == -1e4).sum() == 191
+
+
+def test_a_head_of_all_classes_keeps_what_its_start_knew(tmp_path: Path) -> None:
+    """A fine-tuned model has not forgotten the classes that the new data lacks; random rows are no knowledge."""
+    data = make_dataset(tmp_path / "data")
+    state = NETWORK.build(194).state_dict()
+    known = find_model("street-small").card.trained_classes
+    for number, (begun, expected) in enumerate((("street-small", known), ("random", BY_ID), ("gone-model", BY_ID))):
+        config = make_config(data, head="all", start=begun)
+        model = use_run(_hand_made(tmp_path / f"run{number}", config, state), f"mine{number}")
+        assert model.card.trained_classes == expected
+        wanted = (
+            "begun from street-small: " if begun == "street-small" else "begun from gone" if "gone" in begun else ""
+        )
+        assert wanted in model.card.licence
+
+
+def test_a_head_that_knows_everything_says_so(tmp_path: Path) -> None:
+    state = NETWORK.build(194).state_dict()
+    save_file(state, tmp_path / "all.safetensors")
+    config = make_config(make_dataset(tmp_path / "data"), head="all", start=str(tmp_path / "all.safetensors"))
+    model = use_run(_hand_made(tmp_path / "run", config, state), "mine")
+    assert model.card.trained_classes == ()
+    assert "begun from all.safetensors: not stated" in model.card.licence
