@@ -14,8 +14,8 @@ from mseg_studio.training.run_processes import read_json, run_processes
 _CONFIG = "config.yaml"
 _ELSEWHERE = ".elsewhere"
 _PARTS = (
-    "launch.json", "launch.lock", "slurm.sh", "metrics.jsonl", "progress.json", "result.json", "stop.json", "notes.txt",
-    "ranks", "log", "checkpoints", "samples", "fine-tune", _CONFIG,
+    "launch.json", "launch.lock", "origin.json", "slurm.sh", "slurm.json", "metrics.jsonl", "progress.json",
+    "result.json", "stop.json", "notes.txt", "ranks", "log", "checkpoints", "samples", "fine-tune", _CONFIG,
 )  # fmt: skip
 
 
