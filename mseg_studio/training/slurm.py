@@ -7,6 +7,7 @@ or is gone.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import socket
 import time
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 _SUBMIT_TIMEOUT_S = 60.0
+_FILES_S = 30.0
+"""How long a file that a node wrote may take until other machines see it (network file systems)."""
 
 
 def has_slurm() -> bool:
@@ -141,4 +144,10 @@ def job_state(folder: Path, *, max_age_s: float = 5.0) -> JobState | None:
     Waits for a scheduler that is away some ten seconds, every fifteen: not for the window's own thread.
     """
     job_id = job_id_of(folder)
-    return None if job_id is None else query(job_id, max_age_s=max_age_s)
+    if job_id is None:
+        return None
+    state = query(job_id, max_age_s=max_age_s)
+    is_fresh = state.ended is not None and time.time() - state.ended < _FILES_S
+    if state.word in ("COMPLETED", "FAILED") and is_fresh and not RunFolder(folder).result_file.exists():
+        return dataclasses.replace(state, phase="ending", reason="")
+    return state

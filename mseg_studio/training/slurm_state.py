@@ -46,6 +46,8 @@ class JobState:
     """Unix time at which a waiting job may begin, where Slurm says it."""
     restarts: int = 0
     """How often it was requeued."""
+    ended: float | None = None
+    """Unix time at which a job that is gone ended, where Slurm still knows it."""
 
     @property
     def alive(self) -> bool | None:
@@ -125,6 +127,7 @@ def _ask(job_id: str) -> JobState:
         fields.get("NodeList", ""),
         begins,
         int(restarts) if restarts.isdigit() else 0,
+        _unix_time(fields.get("EndTime", "")) if phase == "gone" else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import time
 from collections.abc import Callable
@@ -173,3 +174,19 @@ def test_a_launch_file_without_a_job(tmp_path: Path, text: str) -> None:
     assert slurm.job_state(tmp_path) is None
     with pytest.raises(ConfigError, match="no job of Slurm belongs to this run"):
         slurm.cancel(tmp_path)
+
+
+def test_the_last_file_of_a_job_may_take_a_while_to_be_seen(say: Say, tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", make_config())
+    slurm.write_launch(run.path, job_id="7", argv=[], world_size=1, nnodes=1)
+
+    def phase(ended_s_ago: float) -> str:
+        clock = datetime.datetime.fromtimestamp(time.time() - ended_s_ago).isoformat(timespec="seconds")
+        say("scontrol", job("COMPLETED").replace("StartTime", f"EndTime={clock} StartTime"))
+        state = slurm.job_state(run.path, max_age_s=0)
+        assert state is not None
+        return state.phase
+
+    assert (phase(5), phase(100)) == ("ending", "gone")
+    run.write_result("finished", reason="all steps done", step=9, best=None)
+    assert phase(5) == "gone"
