@@ -14,7 +14,7 @@ from mseg_studio.progress import Cancelled, CancelToken, Progress
 from mseg_studio.settings import user_folder
 from mseg_studio.training.class_pixels import class_histogram, drawn_pixels, histogram
 from mseg_studio.training.config import DatasetConfig, TrainConfig
-from mseg_studio.training.head import head_of
+from mseg_studio.training.head import head_of, resolved
 from tests.training.factory import make_config, make_dataset, stored_ids, with_dataset
 
 
@@ -114,7 +114,9 @@ def test_a_broken_label_is_named(tmp_path: Path) -> None:
 def test_classes_are_found_by_the_links(tmp_path: Path) -> None:
     config = with_dataset(_without_rare(make_config(make_dataset(tmp_path), taxonomy="camvid-11")), classes={})
     stored = _stored(tmp_path)
-    assert list(class_histogram(config).items()) == [("Sky", stored[0]), ("Road", stored[3]), ("Car", stored[8])]
+    found = class_histogram(config)
+    assert found == {"Sky": stored[0], "Road": stored[3], "Car": stored[8]}
+    assert tuple(found) == head_of(resolved(config)).rows
 
 
 def test_all_of_it_without_torch() -> None:
