@@ -192,6 +192,18 @@ def training_crops(measured: Measured) -> Claim:
     return Claim("training_crops", found.pop("crops_per_s"), "crops/s", 400, details=found)
 
 
+def metrics_log_1m(measured: Measured) -> Claim:
+    """A log of a million steps: read, smoothed and drawn as the Train workspace does."""
+    found = _child("benchmarks.metrics_log")
+    return Claim("metrics_log_1m", found.pop("seconds"), "s", 2, details=found)
+
+
+def training_beside_window(measured: Measured) -> Claim:
+    """Images a second of a run that the window watches, to the same run alone; 1 where the window costs nothing."""
+    found = _child("benchmarks.training_window", "--rounds", "2" if measured.quick else "4")
+    return Claim("training_beside_window", found.pop("ratio"), "x", 0.97, details=found)
+
+
 def live_street_small_1080p(measured: Measured) -> Claim:
     """Full HD video through street-small, from the decoder to the overlay."""
     return Claim("live_street_small_1080p", _live_fps(), "fps", 15)
@@ -263,6 +275,7 @@ QUICK: tuple[Callable[[Measured], Claim | list[Claim]], ...] = (
     machine_limit,
     canvas_recolour_1080p,
     remap_labels,
+    metrics_log_1m,
     training_crops,
     live_street_small_1080p,
     single_scale_1080p_half,
@@ -274,7 +287,7 @@ QUICK: tuple[Callable[[Measured], Claim | list[Claim]], ...] = (
     outside_the_network,
 )
 """In the order in which they are measured: what may be repeated for as long as there is time comes last."""
-ALL = (*QUICK, single_scale_1080p_int8, golden_w48_float32)
+ALL = (*QUICK, training_beside_window, single_scale_1080p_int8, golden_w48_float32)
 
 
 def _speed(name: str, timed: dict[str, Timed], precision: Precision, goal: float, *, agreement: float) -> Claim:

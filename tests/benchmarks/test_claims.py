@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import claims, machine, remap, workload
+from benchmarks import claims, machine, metrics_log, remap, workload
 from benchmarks.rounds import Deadline, in_turns
 from benchmarks.table import table
 from mseg_studio.inference.engine import NetworkSource
@@ -23,6 +23,7 @@ NAMES = {
     "compare_taxonomies_1080p": ("ms", None),
     "canvas_recolour_1080p": ("ms", 5),
     "remap_labels": ("labels/s", 300),
+    "metrics_log_1m": ("s", 2),
     "training_crops": ("crops/s", 400),
     "live_street_small_1080p": ("fps", 15),
 }
@@ -49,6 +50,7 @@ def tiny(monkeypatch):
         "benchmarks.recolour": {"recolour_ms": 6.0, "repaint_ms": 1.0},
         "benchmarks.peak_memory": {"peak_gb": 1},
         "benchmarks.remap": {"labels_per_s": 400.0, "ratio": 1.2},
+        "benchmarks.metrics_log": {"seconds": 1.0},
         "benchmarks.data_loading": {"crops_per_s": 500.0, "ratio": 2.2},
     }
     monkeypatch.setattr(claims, "_child", lambda module, *_: dict(children[module]))
@@ -115,3 +117,10 @@ def test_remapping_is_measured_on_made_labels(monkeypatch, tmp_path):
     assert (found["labels"], found["source"]) == (4, "made")
     assert found["labels_per_s"] > 0
     assert found["ratio"] == pytest.approx(found["labels_per_s"] / found["plain_labels_per_s"])
+
+
+def test_a_short_log_is_read_and_drawn(qapp):
+    found = metrics_log.measure(3000, rounds=1)
+    assert found["points"] == 3000
+    assert found["seconds"] == pytest.approx(found["read_s"] + found["draw_s"])
+    assert 0 < found["again_s"] < 60
