@@ -205,7 +205,7 @@ class Charts(QWidget):
                     look.name, look.metrics.step, look.metrics.column("loss"), self._colour(n), 1.0, 0.28, is_raw=True
                 )
                 for n, look in enumerate(self._looks[:1])
-                if self.weight
+                if self.weight and len(look.metrics.step)
             ]
             series = raw + self._curves(lambda look: (look.metrics.step, look.smooth_loss))
         self.loss_chart.show_series(series)

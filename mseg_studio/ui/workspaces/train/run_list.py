@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QAbstractListModel, QEvent, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
     QLineEdit,
@@ -199,24 +199,35 @@ class RunDelegate(QStyledItemDelegate):
             painter.setPen(QColor(tones.on_accent))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "✓")
 
-    def editorEvent(self, event: QEvent, model: object, option: QStyleOptionViewItem, index: _Index) -> bool:
-        """A click on the tick, or Space, ticks."""
-        pressed = False
-        if isinstance(event, QMouseEvent) and event.type() == QEvent.Type.MouseButtonRelease:
-            near = tick_box(QRect(option.rect)).adjusted(-5, -5, 5, 5)
-            pressed = near.contains(event.position().toPoint())
-        elif isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
-            pressed = event.key() == Qt.Key.Key_Space
-        if pressed and isinstance(model, RunsModel):
-            ticked = index.data(Qt.ItemDataRole.CheckStateRole) == Qt.CheckState.Checked
-            wanted = Qt.CheckState.Unchecked if ticked else Qt.CheckState.Checked
-            return model.setData(index, wanted, Qt.ItemDataRole.CheckStateRole)
-        return False
-
 
 def tick_box(row: QRect) -> QRect:
     """Where the tick of a row is."""
     return QRect(row.right() - 12 - _TICK_PX, row.top() + 25, _TICK_PX, _TICK_PX)
+
+
+class _View(QListView):
+    """A click on the tick of a run ticks it and chooses nothing; so does Space."""
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Tick, or choose."""
+        place = event.position().toPoint()
+        index = self.indexAt(place)
+        if index.isValid() and tick_box(self.visualRect(index)).adjusted(-6, -6, 6, 6).contains(place):
+            self._tick(index)
+            return
+        super().mousePressEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Space ticks the current run."""
+        if event.key() == Qt.Key.Key_Space and self.currentIndex().isValid():
+            self._tick(self.currentIndex())
+            return
+        super().keyPressEvent(event)
+
+    def _tick(self, index: QModelIndex) -> None:
+        ticked = index.data(Qt.ItemDataRole.CheckStateRole) == Qt.CheckState.Checked
+        wanted = Qt.CheckState.Unchecked if ticked else Qt.CheckState.Checked
+        self.model().setData(index, wanted, Qt.ItemDataRole.CheckStateRole)
 
 
 class RunList(QWidget):
@@ -239,8 +250,8 @@ class RunList(QWidget):
         self.filter.setPlaceholderText("Filter…")
         self.filter.setAccessibleName("Filter the runs by name or state")
         self.filter.setClearButtonEnabled(True)
-        self.filter.textChanged.connect(self.model.set_filter)
-        self.view = QListView()
+        self.filter.textChanged.connect(self._on_filter)
+        self.view = _View()
         self.view.setAccessibleName("Runs; Space draws one in the charts for comparison")
         self.view.setModel(self.model)
         self.view.setItemDelegate(RunDelegate(theme, self.view))
@@ -309,6 +320,10 @@ class RunList(QWidget):
         index = self.model.index_of(self._current) if self._current is not None else QModelIndex()
         if index != self.view.currentIndex():
             self.view.setCurrentIndex(index)
+
+    def _on_filter(self, text: str) -> None:
+        self.model.set_filter(text)
+        self._mark()
 
     def _on_current(self, index: QModelIndex, _before: QModelIndex) -> None:
         path = index.data(_FOLDER)

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QSplitter, QStackedWidge
 
 from mseg_studio.errors import MSegStudioError, printable
 from mseg_studio.storage import write_atomic
-from mseg_studio.training.launcher import Device, devices_here
+from mseg_studio.training.devices import Device, devices_here
 from mseg_studio.training.run_state import RunState
 from mseg_studio.ui.bridges import in_background
 from mseg_studio.ui.services import Services
