@@ -67,8 +67,8 @@ def check(draft: Draft) -> Checked:
     for dataset, fact in zip(draft.datasets, facts, strict=True):
         if fact.problem:
             return Checked(None, facts, place="data", reason=f"{dataset.name}: {fact.problem}")
-    if not draft.name:
-        return Checked(None, facts, place="name", reason="Give the run a name")
+    if reason := _name_problem(draft.name):
+        return Checked(None, facts, place="name", reason=reason)
     if problems := draft.problems():
         place, reason = next(iter(problems.items()))
         return Checked(None, facts, place=place, reason=reason)
@@ -83,6 +83,13 @@ def check(draft: Draft) -> Checked:
         reason = str(error) if draft.start else "Choose the start weights"
         return Checked(None, facts, len(head.rows), "start", reason)
     return Checked(config, facts, len(head.rows))
+
+
+def _name_problem(name: str) -> str:
+    if not name:
+        return "Give the run a name"
+    fits = name == Path(name).name and not name.startswith(".") and name.isprintable()
+    return "" if fits else "The name must do for a folder: no / or \\, no dot at its start"
 
 
 def _facts(config: DatasetConfig, draft: Draft) -> DatasetFacts:

@@ -129,6 +129,8 @@ class SettingGroup(QWidget):
         column.setSpacing(4)
         column.addWidget(self.head)
         column.addWidget(self.body)
+        for row in self.rows:
+            row.setParent(self.body)  # before it is shown: without a parent it would be a window for a moment
         self._searched = False
         self._fold()
 

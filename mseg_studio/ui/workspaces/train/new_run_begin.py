@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mseg_studio.errors import ConfigError, MSegStudioError
+from mseg_studio.storage import write_atomic, write_json_atomic
 from mseg_studio.training import launcher, slurm
 from mseg_studio.training.config import TrainConfig
 from mseg_studio.training.devices import Device, devices_here
 from mseg_studio.training.launcher import LaunchPlan
 from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.runs import delete_run, new_run_folder, register, runs_folder
-from mseg_studio.training.slurm_script import SlurmOptions
+from mseg_studio.training.slurm_script import SCRIPT_NAME, SlurmOptions, script
 from mseg_studio.ui.workspaces.train.new_run_origin import Origin, write_origin
 from mseg_studio.ui.workspaces.train.new_run_where import SLURM, Where
 
@@ -64,11 +65,15 @@ def make_run(order: Order, engine: Engine) -> Path:
     try:
         RunFolder.create(folder, order.config)
         write_origin(folder, order.origin)
-        if not order.only_write:
-            if order.where.engine == SLURM:
-                engine.submit(folder, order.options, order.config.name)
-            else:
-                engine.start(plan_of(folder, order.where))
+        is_slurm = order.where.engine == SLURM
+        if is_slurm:  # what a later part of the run is submitted with
+            write_json_atomic(folder / "slurm.json", {"format": 1, "words": list(order.options.words())})
+        if order.only_write and is_slurm:
+            write_atomic(folder / SCRIPT_NAME, script(folder, order.options, name=order.config.name).encode())
+        elif is_slurm:
+            engine.submit(folder, order.options, order.config.name)
+        elif not order.only_write:
+            engine.start(plan_of(folder, order.where))
         register(folder)
     except BaseException:
         _undo(folder, keep=existed)

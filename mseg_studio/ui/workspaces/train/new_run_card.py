@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
 
 from mseg_studio.training.config import DatasetConfig
 from mseg_studio.ui.theme import Theme
-from mseg_studio.ui.widgets import ElidedLabel
 from mseg_studio.ui.workspaces.datasets.described import Described
 from mseg_studio.ui.workspaces.train.form_check import DatasetFacts
 from mseg_studio.ui.workspaces.train.form_editors import CalmCombo
@@ -210,17 +209,20 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 class DropHint(QFrame):
-    """Where nothing is chosen yet: what to drop here."""
+    """Where nothing is chosen yet: what to do."""
+
+    folder_asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("drop")
-        words = QLabel("Drop the folder of a dataset here,\nor add one below.")
+        words = QLabel("Drop the folder of a dataset here, or choose it.\nIts layout is recognised.")
         words.setObjectName("dim")
+        words.setWordWrap(True)
+        self.choose = QPushButton("Choose a folder…")
+        self.choose.clicked.connect(self.folder_asked)
         column = QVBoxLayout(self)
-        column.setContentsMargins(12, 14, 12, 14)
+        column.setContentsMargins(12, 12, 12, 12)
+        column.setSpacing(8)
         column.addWidget(words)
-        self.problem = ElidedLabel()
-        self.problem.setObjectName("wrong")
-        self.problem.hide()
-        column.addWidget(self.problem)
+        column.addWidget(self.choose)

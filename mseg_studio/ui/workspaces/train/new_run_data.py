@@ -36,6 +36,7 @@ class DataBox(QWidget):
         self.described: dict[str, Described] = {}
         self.cards: list[DatasetCard] = []
         self.hint = DropHint()
+        self.hint.folder_asked.connect(self._ask_folder)
         self.problem = QLabel()
         self.problem.setObjectName("wrong")
         self.problem.setWordWrap(True)

@@ -12,7 +12,7 @@ from mseg_studio.datasets.description import load_dataset
 from mseg_studio.datasets.ready import is_shipped, ready_names
 from mseg_studio.errors import MSegStudioError
 from mseg_studio.training.config import DatasetConfig
-from mseg_studio.training.config_file import config_as_dict, load_config
+from mseg_studio.training.config_file import config_as_dict, config_from_dict, load_config
 from mseg_studio.training.recipes import Recipe, load_recipe, recipe_names
 from mseg_studio.ui.workspaces.train.form_values import Draft, draft_of_run
 from mseg_studio.ui.workspaces.train.new_run_folders import chosen
@@ -106,7 +106,7 @@ def _recipes() -> tuple[Recipe, ...]:
 
 
 def _own(values: dict[str, Any], memory: Memory) -> DatasetConfig:
-    config = DatasetConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+    config = config_from_dict({"name": "x", "steps": 1, "batch": 1, "datasets": [values]}).datasets[0]
     folder = memory.folder_of(config.description) or memory.folder_of(config.name)
     return dataclasses.replace(config, root=config.root or folder)
 

@@ -48,7 +48,7 @@ class RecipeBox(QWidget):
     def offer(self, recipes: Sequence[Recipe]) -> None:
         """The recipes to choose among."""
         for recipe in recipes:
-            self.combo.addItem(recipe.title, recipe.name)
+            self.combo.addItem(f"{recipe.name}: {recipe.title}", recipe.name)
             self.combo.setItemData(self.combo.count() - 1, f"{recipe.name}: {recipe.about}", 3)
 
     def show_recipe(self, recipe: Recipe, *, copied: str = "") -> None:

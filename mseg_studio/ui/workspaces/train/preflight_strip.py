@@ -22,8 +22,6 @@ from mseg_studio.training.config import TrainConfig
 from mseg_studio.ui.widgets import ElidedLabel, Heading
 
 _TITLES = {"memory": "Memory", "step": "One step", "run": "Whole run", "disk": "Disk"}
-_TIGHT = 0.9
-"""Share of the memory or the disk above which a run is warned of."""
 _UNKNOWN = "–"
 _DAY_S = 86_400.0
 
@@ -116,15 +114,18 @@ class PreflightStrip(QWidget):
     def show_measured(self, found: Mapping[str, Any], config: TrainConfig) -> None:
         """Show what came out."""
         self.show_idle()
-        memory, whole = _size(found, "memory_bytes"), _size(found, "memory_total_bytes")
-        disk, free = _size(found, "disk_bytes"), _size(found, "disk_free_bytes")
+        memory, whole = _number(found, "memory_bytes"), _number(found, "memory_total_bytes")
+        disk, free = _number(found, "disk_bytes"), _number(found, "disk_free_bytes")
         step_s, total_s = _number(found, "seconds_per_step"), _number(found, "seconds_total")
         self._say("memory", _bytes(memory), f"of {_bytes(whole)} on {found.get('device', 'this machine')}")
         rate = f"{config.batch / step_s:.3g} crops/s" if step_s else ""
         self._say("step", _seconds(step_s), rate)
         self._say("run", _long(total_s), f"{config.steps:,} steps".replace(",", " "))
         self._say("disk", _bytes(disk), f"{_bytes(free)} free")
-        self._warn(warnings_of(found))
+        self._warn([str(line) for line in found.get("warnings", ())])
+        self.words.setText(f"{found.get('steps_measured', 0)} steps measured")
+        notes = "\n".join(str(line) for line in found.get("notes", ()))
+        self.words.setToolTip(notes)
 
     def _card(self, key: str, title: str) -> QFrame:
         card = QFrame()
@@ -150,27 +151,9 @@ class PreflightStrip(QWidget):
         self.warnings.setVisible(bool(lines))
 
 
-def warnings_of(found: Mapping[str, Any]) -> list[str]:
-    """What to mind before such a run is started."""
-    lines = [str(line) for line in found.get("warnings", ())]
-    memory, whole = _size(found, "memory_bytes"), _size(found, "memory_total_bytes")
-    if memory and whole and memory > _TIGHT * whole:
-        lines.append(
-            f"Memory is tight: {_bytes(memory)} of {_bytes(whole)}. A larger accumulate or smaller crops need less."
-        )
-    disk, free = _size(found, "disk_bytes"), _size(found, "disk_free_bytes")
-    if disk and free and disk > _TIGHT * free:
-        lines.append(f"The disk will be full: checkpoints need {_bytes(disk)}, {_bytes(free)} are free.")
-    return lines
-
-
 def _number(found: Mapping[str, Any], key: str) -> float | None:
     value = found.get(key)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _size(found: Mapping[str, Any], key: str) -> float | None:
-    return _number(found, key)
 
 
 def _bytes(size: float | None) -> str:
