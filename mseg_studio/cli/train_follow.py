@@ -30,7 +30,7 @@ def follow(folder: Path, *, as_json: bool = False, after: int = 0) -> int:
     from mseg_studio.training.launcher import GRACE_S, stop
     from mseg_studio.training.run_state import read_state
 
-    told = _Told(folder, as_json=as_json, after=after)
+    told = _Told(folder, as_json=as_json, after=after, best=read_state(folder).miou)
     asked = killed = False
     with cancel_on_signals() as cancel:
         while True:
@@ -66,11 +66,11 @@ def metrics_size(folder: Path) -> int:
 class _Told:
     """What was said of a run, and how."""
 
-    def __init__(self, folder: Path, *, as_json: bool, after: int) -> None:
+    def __init__(self, folder: Path, *, as_json: bool, after: int, best: float | None) -> None:
         self._path, self._offset, self._rest = folder / "metrics.jsonl", after, b""
         self._as_json = as_json
         self._line = ProgressLine()
-        self._best: float | None = None
+        self._best = best if after else None  # of what comes, only what is better than before is the best
         self._step_line_s = time.monotonic()
         self._said = ""
 
