@@ -9,8 +9,10 @@ the seed and the step alone.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from dataclasses import dataclass, field
@@ -62,7 +64,7 @@ def save_checkpoint(folder: Path, state: RunState, *, name: str | None = None, k
     try:
         for title in _TENSORS:
             tensors: dict[str, Tensor] = getattr(state, title)
-            save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, part / f"{title}.safetensors")
+            _save_tensors(tensors, part / f"{title}.safetensors")
         write_json_atomic(part / _STATE, {"format": 1} | {key: getattr(state, key) for key in _PLAIN})
         hashes = {file.name: sha256_file(file) for file in sorted(part.iterdir())}
         for file in part.iterdir():
@@ -103,6 +105,16 @@ def load_newest(folder: Path) -> tuple[RunState | None, list[str]]:
         except CheckpointError as error:
             complaints.append(str(error))
     return None, complaints
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Raises OSError, as writing any other file does: the format's own error only has the number in its text."""
+    try:
+        save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code) if number else str(error), str(path)) from error
 
 
 def _steps(folder: Path) -> list[Path]:

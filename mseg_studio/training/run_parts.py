@@ -63,7 +63,7 @@ class RunParts:
         )
         val = ValidationData.open(config, head)
         weights_C = _class_weights(config, train, ranks, cancel)
-        network = with_synchronised_norms(network.to(ranks.device), ranks)
+        network = with_synchronised_norms(network.to(ranks.device), ranks, compiled=config.compile)
         objective = Objective(network, config, weights_C=weights_C).to(ranks.device)
         return cls(config, head, train, val, network, objective, build_optimizer(network, config.optim), lines)
 

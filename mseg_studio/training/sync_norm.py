@@ -16,10 +16,11 @@ from torch.autograd.function import once_differentiable
 from mseg_studio.training.ranks import Ranks
 
 
-def with_synchronised_norms(network: nn.Module, ranks: Ranks) -> nn.Module:
+def with_synchronised_norms(network: nn.Module, ranks: Ranks, *, compiled: bool = False) -> nn.Module:
     """`network`, its batch norms joined over `ranks` while training, in place; one process keeps its own as they are.
 
     Keys, parameters and running statistics stay what they were. On CUDA torch's own does the same with fused kernels.
+    Where the network is going to be `compiled`, what processes tell one another stays out of the graph.
     """
     if ranks.world == 1:
         return network
@@ -29,7 +30,10 @@ def with_synchronised_norms(network: nn.Module, ranks: Ranks) -> nn.Module:
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.BatchNorm2d:
-                setattr(parent, name, SynchronisedNorm.like(child, ranks))
+                joined_norm = SynchronisedNorm.like(child, ranks)
+                if compiled:
+                    joined_norm._joined = torch.compiler.disable(joined_norm._joined)  # type: ignore[method-assign, no-untyped-call]
+                setattr(parent, name, joined_norm)
     return network
 
 
@@ -49,8 +53,6 @@ class SynchronisedNorm(nn.BatchNorm2d):
         joined.ranks = ranks
         return joined
 
-    # torch.compile leaves the graph here: what processes tell one another is not part of one.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _joined(self, x_NCHW: Tensor) -> Tensor:
         weight = self.weight if self.affine else torch.ones_like(self.running_mean)  # type: ignore[arg-type]
         bias = self.bias if self.affine else torch.zeros_like(self.running_mean)  # type: ignore[arg-type]
@@ -64,8 +66,7 @@ class SynchronisedNorm(nn.BatchNorm2d):
         """(N, C, H, W) to the same shape; N may differ between processes. Raises ValueError for one value a channel."""
         if not self.training:
             return super().forward(x_NCHW)
-        joined: Tensor = self._joined(x_NCHW)
-        return joined
+        return self._joined(x_NCHW)
 
     @torch.no_grad()
     def _note(self, mean_C: Tensor, var_C: Tensor, count: int) -> None:

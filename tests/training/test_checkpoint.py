@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import itertools
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from mseg_studio.errors import CheckpointError
-from mseg_studio.training.checkpoint import RunState, load_checkpoint, load_newest, save_checkpoint
+from mseg_studio.training.checkpoint import RunState, clean_up, load_checkpoint, load_newest, save_checkpoint
 
 
 def _state(step: int) -> RunState:
@@ -86,3 +89,53 @@ def test_a_crash_while_writing_leaves_the_old_ones(tmp_path: Path, monkeypatch: 
 
 def test_an_empty_folder_has_none(tmp_path: Path) -> None:
     assert load_newest(tmp_path) == (None, [])
+
+
+def test_a_full_disk_is_an_oserror_with_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("mseg_studio.training.checkpoint.save_file", fail)
+    with pytest.raises(OSError, match="No space left") as caught:
+        save_checkpoint(tmp_path, _state(2))
+    assert caught.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_cleaned_up(tmp_path: Path) -> None:
+    """Half a checkpoint goes; one that was moved aside for its successor comes back, unless that is there."""
+    save_checkpoint(tmp_path, _state(1))
+    best = save_checkpoint(tmp_path, _state(1), name="best")
+    (tmp_path / ".mseg-part-0123").mkdir()
+    (tmp_path / ".mseg-part-0123" / "network.safetensors").write_bytes(b"half")
+    (tmp_path / ".mseg-part-latest").write_bytes(b"")
+    best.rename(tmp_path / ".mseg-part-old-best-4567")
+    (tmp_path / ".mseg-part-old-00000001-89ab").mkdir()
+    clean_up(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["00000001", "best", "latest"]
+    assert load_checkpoint(tmp_path / "best").step == 1
+
+
+@pytest.mark.parametrize("moment", range(2))
+def test_killed_while_the_best_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
+    """Whichever rename it was killed at, one of both is there after cleaning up."""
+
+    class Killed(BaseException):
+        pass
+
+    save_checkpoint(tmp_path, _state(1), name="best")
+    replace, calls = Path.replace, itertools.count()
+
+    def die(self: Path, target: Path) -> Path:
+        if Path(target).name.startswith((".mseg-part-old", "best")) and next(calls) == moment:
+            raise Killed
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", die)
+    monkeypatch.setattr("mseg_studio.training.checkpoint.shutil.rmtree", lambda *a, **k: None)  # dead: cleans nothing
+    with pytest.raises(Killed):
+        save_checkpoint(tmp_path, _state(2), name="best")
+    monkeypatch.undo()
+    clean_up(tmp_path)
+    assert load_checkpoint(tmp_path / "best").step == 1
+    assert os.listdir(tmp_path) == ["best"]

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mseg_studio.training.metrics_log import MetricsLog, MetricsReader, read_metrics
+from mseg_studio.training.metrics_log import MetricsLog, MetricsReader, read_metrics, validation_events
 
 
 def _step(step: int) -> dict[str, object]:
@@ -69,3 +70,45 @@ def test_lines_that_do_not_fit_are_refused(tmp_path: Path, event: dict[str, obje
     with contextlib.closing(MetricsLog(tmp_path / "metrics.jsonl")) as log, pytest.raises(ValueError, match=r"."):
         log.append(event)
     assert (tmp_path / "metrics.jsonl").read_bytes() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_told_with_the_file() -> None:
+    with contextlib.closing(MetricsLog(Path("/dev/full"))) as log, pytest.raises(OSError, match=r"No space.*/dev/full"):
+        log.append(_step(1))
+
+
+def test_a_line_that_is_written_in_part_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a disk does that fills up in the middle of it."""
+    path = tmp_path / "metrics.jsonl"
+    write = os.write
+    with contextlib.closing(MetricsLog(path)) as log:
+        log.append(_step(1))
+        monkeypatch.setattr("os.write", lambda descriptor, data: write(descriptor, data[:5]))
+        with pytest.raises(OSError, match="No space"):
+            log.append(_step(2))
+        monkeypatch.undo()
+        log.append(_step(3))
+    assert path.read_bytes().count(b"\n") == 2
+    assert read_metrics(path) == [_step(1), _step(3)]
+
+
+def test_a_validation_of_many_classes_has_its_classes_in_lines_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    iou = {f"class {n:03}": n / 1000 for n in range(194)} | {"nothing": float("nan")}
+    events = validation_events(loss=1.0, miou=0.5, by_dataset={"a": {"miou": 0.4}, "b": {"miou": 0.7}}, iou=iou)
+    with contextlib.closing(MetricsLog(path)) as log:
+        for event in events:
+            log.append({**event, "step": 1, "time": 1.0})
+    *parts, last = read_metrics(path)
+    assert len(parts) >= 2
+    assert {event["event"] for event in parts} == {"iou"}
+    assert last["event"] == "validation"
+    assert last["miou_by_dataset"] == {"a": 0.4, "b": 0.7}
+    joined = {name: value for event in parts for name, value in event["iou"].items()}
+    assert joined == {name: value for name, value in iou.items() if name != "nothing"}
+
+
+def test_a_validation_of_few_classes_is_one_line() -> None:
+    (event,) = validation_events(loss=float("nan"), miou=0.5, by_dataset={"a": {"miou": 0.5}}, iou={"sky": 0.123456})
+    assert event == {"event": "validation", "miou": 0.5, "iou": {"sky": 0.12346}}
