@@ -89,10 +89,11 @@ def write_launch(folder: Path, *, job_id: str, argv: list[str], world_size: int,
 
 
 def cancel(folder: Path, *, kill: bool = False, grace_s: float = 300.0) -> None:
-    """Ask the job of a run to save and end; a job that waits is taken off the queue. With `kill` it ends unsaved.
+    """Ask the job of a run to save and end; a job that waits is taken off the queue.
 
-    Ranks that have not saved after `grace_s` are ended. Returns at once: the run's files say when it has ended. Raises
-    ConfigError when the run has no job, SchedulerUnreachable, SlurmRefused, OSError.
+    Ranks that have not saved after `grace_s` are ended. With `kill` they are ended at once, and a second time Slurm
+    ends the whole job, as it does within the cluster's KillWait. Returns at once: the run's files say when it has
+    ended. Raises ConfigError when the run has no job, SchedulerUnreachable, SlurmRefused, OSError.
     """
     job_id = job_id_of(folder)
     if job_id is None:
@@ -100,15 +101,18 @@ def cancel(folder: Path, *, kill: bool = False, grace_s: float = 300.0) -> None:
     state = query(job_id, max_age_s=0)
     if state.phase == "unreachable":
         raise SchedulerUnreachable(state.reason)
-    if state.phase == "gone":
+    if state.phase in ("ending", "gone"):
         return
-    wish = {"format": 1, "time": time.time(), "grace_s": grace_s, "kill": kill}
+    is_hard = state.phase == "waiting" or (kill and read_json(folder / STOP_FILE).get("kill") is True)
+    wish = {"format": 1, "time": time.time(), "grace_s": 0.0 if kill else grace_s, "kill": kill}
     write_json_atomic(folder / STOP_FILE, wish)
-    if state.phase != "waiting" and not kill:
-        call(["scancel", "--batch", "--signal=TERM", job_id])
-        return
-    call(["scancel", "--full", "--signal=KILL", job_id] if state.phase != "waiting" else ["scancel", job_id])
-    _tell_stopped(RunFolder(folder), was=state.phase)
+    try:
+        call(["scancel", *([] if is_hard else ["--batch", "--signal=TERM"]), job_id])
+    except SlurmRefused:
+        if query(job_id, max_age_s=0).phase not in ("ending", "gone"):
+            raise  # else it ended by itself just now
+    if is_hard:
+        _tell_stopped(RunFolder(folder), was=state.phase)
 
 
 def _tell_stopped(folder: RunFolder, *, was: str) -> None:

@@ -22,6 +22,8 @@ import psutil
 import pytest
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
+_TEMPORARY = "/tmp"
+"""A short path; TMPDIR may be a long one."""
 _SBIN = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 _CONF = """\
@@ -178,7 +180,7 @@ def private_cluster(*, grace_s: int = 60) -> Iterator[Cluster]:
     complaint = ""
     for _ in range(3):  # another process may take a port between our choice and the daemon's start
         try:
-            cluster = Cluster(Path(tempfile.mkdtemp(prefix="mseg-slurm-", dir="/tmp")), grace_s=grace_s)
+            cluster = Cluster(Path(tempfile.mkdtemp(prefix="mseg-slurm-", dir=_TEMPORARY)), grace_s=grace_s)
         except ClusterDidNotStart as error:
             complaint = str(error)
             continue

@@ -20,6 +20,7 @@ from mseg_studio.training.config import LossConfig
 from mseg_studio.training.metrics_log import read_metrics
 from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.slurm import SlurmOptions
+from tests.training import slurm_cluster
 from tests.training.factory import make_config, make_dataset
 from tests.training.slurm_cluster import Cluster, private_cluster
 
@@ -170,7 +171,19 @@ def test_a_run_can_be_ended_at_once(cluster: Cluster, run: RunFolder) -> None:
     slurm.submit(run.path, TWO_NODES)
     until(run, lambda: step(run) >= 1, "it counts")
     slurm.cancel(run.path, kill=True)
-    assert result_of(run)["status"] == "stopped"
+    result = result_of(run)
+    assert (result["status"], result["reason"]) == ("stopped", "stopped before its first checkpoint")
+    assert "are ended" in run.launcher_log.read_text()
+
+
+def test_a_job_that_does_not_listen_is_ended_by_slurm(cluster: Cluster, run: RunFolder) -> None:
+    plan(run, steps=100_000)
+    slurm.submit(run.path, SlurmOptions(setup=("sleep 1000",)))
+    until(run, lambda: phase(run) == "running", "the job runs")
+    slurm.cancel(run.path, kill=True)
+    assert phase(run) == "running"
+    slurm.cancel(run.path, kill=True)
+    assert (result_of(run)["status"], result_of(run)["reason"]) == ("stopped", "ended at once; nothing was saved yet")
 
 
 def test_a_run_that_waits_is_taken_off_the_queue(cluster: Cluster, run: RunFolder, tmp_path: Path) -> None:
@@ -311,6 +324,24 @@ def test_what_sbatch_refuses_is_said_and_changes_nothing(cluster: Cluster, run: 
         slurm.submit(run.path, SlurmOptions(partition="nowhere"))
     assert read(run.result_file)["reason"] == "before"
     assert not run.launch_file.exists()
+
+
+def test_without_slurm_its_tests_say_why_they_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as changed, pytest.raises(pytest.skip.Exception, match="slurm-none missing"):
+        changed.setattr(slurm_cluster, "NEEDED", ("slurm-none",))
+        with private_cluster():
+            pass
+
+
+@pytest.mark.usefixtures("_cluster")
+def test_a_slurm_that_does_not_start_is_said_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(slurm_cluster, "_CONF", "This is no slurm.conf\n")
+    monkeypatch.setattr(slurm_cluster, "_TEMPORARY", str(tmp_path))
+    with pytest.raises(pytest.skip.Exception, match=r"Slurm does not start here: .* ended: "), private_cluster():
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_preempted_training_ends_with_the_weights_of_one_that_was_not(cluster: Cluster, tmp_path: Path) -> None:

@@ -190,3 +190,20 @@ def test_the_last_file_of_a_job_may_take_a_while_to_be_seen(say: Say, tmp_path: 
     assert (phase(5), phase(100)) == ("ending", "gone")
     run.write_result("finished", reason="all steps done", step=9, best=None)
     assert phase(5) == "gone"
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_job_that_ends_just_now_needs_no_cancelling(say: Say, tmp_path: Path, kill: bool) -> None:
+    """scancel refuses, and by then the job is over: nothing went wrong."""
+    run = RunFolder.create(tmp_path / "run", make_config())
+    slurm.write_launch(run.path, job_id="7", argv=[], world_size=1, nnodes=1)
+    commands = say("scontrol", job("RUNNING")).parent
+    calls = say("scancel", error="scancel: error: Kill job error on job id 7: Invalid job id specified", code=1)
+    with pytest.raises(SlurmRefused, match="Invalid job id"):
+        slurm.cancel(run.path, kill=kill)
+    done = commands / "scontrol.done"
+    done.write_text(job("COMPLETED"))
+    script = (commands / "scancel").read_text().replace("cat ", f"cp '{done}' '{commands}/scontrol.out'\ncat ", 1)
+    (commands / "scancel").write_text(script)
+    slurm.cancel(run.path, kill=kill)
+    assert calls.read_text().splitlines() == ["--batch --signal=TERM 7", "7" if kill else "--batch --signal=TERM 7"]
