@@ -101,3 +101,32 @@ class CalmCombo(QComboBox):
             event.ignore()
             return True
         return False
+
+
+class CountCombo(CalmCombo):
+    """A whole number of a few, from 1 on."""
+
+    value_changed = Signal(int)
+
+    def __init__(self, most: int, name: str) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self.set_most(most)
+        self.currentIndexChanged.connect(lambda index: self.value_changed.emit(index + 1))
+
+    def value(self) -> int:
+        """The number."""
+        return max(1, self.currentIndex() + 1)
+
+    def set_value(self, value: int) -> None:
+        """Choose a number, or the nearest that there is."""
+        self.setCurrentIndex(max(0, min(value, self.count()) - 1))
+
+    def set_most(self, most: int) -> None:
+        """Offer 1 to `most`."""
+        before = self.value()
+        self.blockSignals(True)
+        self.clear()
+        self.addItems([str(number) for number in range(1, most + 1)])
+        self.blockSignals(False)
+        self.set_value(before)

@@ -149,7 +149,7 @@ class SettingGroup(QWidget):
                 row.setVisible(row in rows)
             lines = -(-len(rows) // columns) if rows else 0
             for number, row in enumerate(rows):  # down first: related settings stay together
-                self.grid.addWidget(row, number % lines, number // lines)
+                self.grid.addWidget(row, number % lines, number // lines, Qt.AlignmentFlag.AlignTop)
             for column in range(columns):
                 self.grid.setColumnStretch(column, 1)
             if columns < self._columns:

@@ -29,11 +29,6 @@ QPlainTextEdit {
 }
 QPlainTextEdit:focus { border-color: $accent; }
 QPlainTextEdit#line { background: $base; border-color: $base; }
-QSpinBox {
-  background: $raised; color: $text; border: 1px solid $line; border-radius: 6px; padding: 4px 6px; min-height: 20px;
-}
-QSpinBox:focus { border-color: $accent; }
-QSpinBox QLineEdit { background: transparent; border: none; padding: 0; min-height: 0; }
 QWidget#strip { background: $base; }
 QScrollArea#form, QScrollArea#form > QWidget > QWidget { background: $panel; }
 """)

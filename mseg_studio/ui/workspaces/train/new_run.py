@@ -240,6 +240,7 @@ class NewRunPage(QWidget):
         self._say(found.problem)
         self._on_where()
         self._set(found.draft)
+        parts.recipe.combo.setFocus()
 
     _recipes: tuple[Any, ...] = ()
     _wanted_processes = 0

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from mseg_studio.training.devices import Device
 from mseg_studio.ui.widgets import Heading, SegmentedButtons
+from mseg_studio.ui.workspaces.train.form_editors import CountCombo
 from mseg_studio.ui.workspaces.train.form_values import Draft
 
 LOCAL, SLURM = "local", "slurm"
@@ -54,9 +55,9 @@ class WhereBox(QWidget):
         self.found = QLabel("Looking for devices…")
         self.found.setObjectName("small")
         self.found.setWordWrap(True)
-        self.processes = _spin(1, 1, "Processes")
+        self.processes = CountCombo(1, "Processes")
         self.processes.setToolTip("Processes that share every step; with GPUs one each")
-        self.machines = _spin(1, 64, "Machines")
+        self.machines = CountCombo(64, "Machines")
         self.machines.setToolTip("Machines that take part: the line below is then for each of them to run")
         self.rendezvous = QLineEdit(f"{socket.gethostname()}:29500")
         self.rendezvous.setAccessibleName("Host and port of machine 0")
@@ -70,7 +71,7 @@ class WhereBox(QWidget):
         self.suggest.clicked.connect(lambda: self.accumulate_asked.emit(self._suggested))
         self.suggest.hide()
         for spin in (self.processes, self.machines):
-            spin.valueChanged.connect(lambda _value: self._on_change())
+            spin.value_changed.connect(lambda _value: self._on_change())
         self.rendezvous.textEdited.connect(lambda _text: self._on_change())
         self._lay_out()
 
@@ -131,19 +132,19 @@ class WhereBox(QWidget):
         self.gpus = [self._gpu(one) for one in devices if one.kind == "cuda"]
         if self.gpus:
             self.found.hide()
-            self.processes.setRange(1, len(self.gpus))
+            self.processes.set_most(len(self.gpus))
             self.use(len(self.gpus))
         else:
             count = max(1, len(devices))
             self.found.setText(f"No GPU was found: {count} CPU {'core' if count == 1 else 'cores'}, shared evenly")
-            self.processes.setRange(1, count)
+            self.processes.set_most(count)
             self.use(min(2, count))
         self._on_change()
 
     def use(self, processes: int, *, engine: str = LOCAL) -> None:
         """Choose so many processes, or what comes nearest."""
         self.engine.set_current(engine)
-        self.processes.setValue(processes)
+        self.processes.set_value(processes)
         self._on_change()
 
     def show_hints(self, draft: Draft, world: int) -> None:
@@ -164,8 +165,8 @@ class WhereBox(QWidget):
 
     def _on_gpus(self) -> None:
         count = sum(box.isChecked() for box in self.gpus)
-        self.processes.setRange(1, max(1, count))
-        self.processes.setValue(max(1, count))
+        self.processes.set_most(max(1, count))
+        self.processes.set_value(max(1, count))
         self._on_change()
 
     def _on_change(self) -> None:
@@ -199,12 +200,3 @@ def refusal(draft: Draft, world: int) -> str:
         shares = f"{world} processes" if parts == 1 else f"{world} processes with {parts} parts each"
         return f"{shares} cannot share a batch of {batch}: take fewer processes or a larger batch"
     return ""
-
-
-def _spin(least: int, most: int, name: str) -> QSpinBox:
-    spin = QSpinBox()
-    spin.setRange(least, most)
-    spin.setAccessibleName(name)
-    spin.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
-    spin.setFixedWidth(56)
-    return spin

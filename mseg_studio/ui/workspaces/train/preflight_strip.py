@@ -36,6 +36,7 @@ class PreflightStrip(QWidget):
         super().__init__()
         self.setObjectName("strip")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._said = ""
         self.numbers: dict[str, QLabel] = {}
         self.notes: dict[str, ElidedLabel] = {}
         self.go = QPushButton("Try one step")
@@ -85,6 +86,7 @@ class PreflightStrip(QWidget):
 
     def show_nothing(self, words: str = "") -> None:
         """Nothing was measured for the run as it is now."""
+        self._said = ""
         for key in _TITLES:
             self.numbers[key].setText(_UNKNOWN)
             self.notes[key].setText("")
@@ -95,7 +97,7 @@ class PreflightStrip(QWidget):
         """No dry run is under way."""
         self._buttons.setCurrentWidget(self.go)
         self.bar.hide()
-        self.words.setText(words)
+        self.words.setText(words or self._said)
 
     def show_progress(self, what: str, done: int, total: int, seconds_left: float) -> None:
         """A dry run is under way."""
@@ -117,15 +119,14 @@ class PreflightStrip(QWidget):
         memory, whole = _number(found, "memory_bytes"), _number(found, "memory_total_bytes")
         disk, free = _number(found, "disk_bytes"), _number(found, "disk_free_bytes")
         step_s, total_s = _number(found, "seconds_per_step"), _number(found, "seconds_total")
-        self._say("memory", _bytes(memory), f"of {_bytes(whole)} on {found.get('device', 'this machine')}")
+        self._say("memory", _bytes(memory), f"of {_bytes(whole)}")
         rate = f"{config.batch / step_s:.3g} crops/s" if step_s else ""
         self._say("step", _seconds(step_s), rate)
         self._say("run", _long(total_s), f"{config.steps:,} steps".replace(",", " "))
         self._say("disk", _bytes(disk), f"{_bytes(free)} free")
         self._warn([str(line) for line in found.get("warnings", ())])
-        self.words.setText(f"{found.get('steps_measured', 0)} steps measured")
-        notes = "\n".join(str(line) for line in found.get("notes", ()))
-        self.words.setToolTip(notes)
+        self._said = f"{found.get('steps_measured', 0)} steps measured on {found.get('device', 'this machine')}"
+        self.words.setText(self._said)
 
     def _card(self, key: str, title: str) -> QFrame:
         card = QFrame()
