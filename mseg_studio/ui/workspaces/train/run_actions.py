@@ -9,8 +9,8 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from mseg_studio.errors import MSegStudioError
 from mseg_studio.training import launcher, slurm
+from mseg_studio.training.run_processes import read_json
 from mseg_studio.training.runs import delete_run, register
 from mseg_studio.ui.bridges import in_background
 from mseg_studio.ui.child_command import ChildCommand
@@ -38,21 +38,22 @@ class RunActions(QObject):
         """Whether something is being done with this run."""
         return folder in self._busy
 
-    def stop(self, folder: Path, *, save: bool, engine: str) -> None:
+    def stop(self, folder: Path, *, save: bool) -> None:
         """Ask a run to stop; with `save` it saves first."""
-
-        def work() -> None:
-            if engine == "slurm":
-                slurm.cancel(folder, kill=not save)
-            else:
-                launcher.stop(folder, kill=not save)
-
-        self._do(folder, work)
+        self._do(folder, lambda: launcher.stop(folder, kill=not save))
 
     def resume(self, folder: Path, launch: Mapping[str, Any]) -> None:
-        """Go on from the newest checkpoint, with as many processes as before."""
+        """Go on from the newest checkpoint, with as many processes as before; on a cluster as a new job."""
+
+        def work() -> None:
+            words = read_json(folder / "slurm.json").get("words")
+            if launch.get("engine") == "slurm":
+                slurm.submit(folder, slurm.SlurmOptions.parse(list(map(str, words or ()))), name=folder.name)
+            else:
+                launcher.resume(folder, plan_of(folder, launch))
+
         self._free_device()
-        self._do(folder, lambda: launcher.resume(folder, plan_of(folder, launch)))
+        self._do(folder, work)
 
     def delete(self, folder: Path) -> None:
         """Delete a run that has ended."""
@@ -100,7 +101,7 @@ class RunActions(QObject):
         self._busy.add(folder)
         self.changed.emit()
         in_background(
-            self, work, lambda _none: self._done(folder, ""), failed=lambda error: self._done(folder, _words(error))
+            self, work, lambda _none: self._done(folder, ""), failed=lambda error: self._done(folder, str(error))
         )
 
     def _done(self, folder: Path, problem: str) -> None:
@@ -134,7 +135,3 @@ def command_line(look: RunLook) -> str:
 
 def _whole(value: object, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
-
-
-def _words(error: MSegStudioError) -> str:
-    return str(error)

@@ -252,7 +252,7 @@ class TrainWorkspace(WorkspacePage):
     def _stop(self, *, save: bool) -> None:
         look = self.look
         if look is not None:
-            self.actions_on_runs.stop(look.folder, save=save, engine=look.state.engine)
+            self.actions_on_runs.stop(look.folder, save=save)
 
     def _ask_stop(self) -> None:
         text = "End the run now? What it did since its last checkpoint is lost. Stop and save loses nothing."
@@ -260,13 +260,8 @@ class TrainWorkspace(WorkspacePage):
             self._stop(save=False)
 
     def _resume(self) -> None:
-        look = self.look
-        if look is None:
-            return
-        if look.launch.get("engine") == "slurm":
-            self.begin(clone_of=look.folder)
-            return
-        self.actions_on_runs.resume(look.folder, look.launch)
+        if self.look is not None:
+            self.actions_on_runs.resume(self.look.folder, self.look.launch)
 
     def _ask_delete(self) -> None:
         folder = self.runs.current
