@@ -61,17 +61,23 @@ def read_pair(pair: Pair, mapping: LabelMapping) -> tuple[npt.NDArray[np.uint8],
 
 def data_sha256(datasets: Sequence[tuple[str, Sequence[Pair]]]) -> str:
     """Hash over named datasets, see the head of this file. Raises DatasetError for a file that cannot be read."""
-    sizes = [[(_bytes_of(pair.image), _bytes_of(pair.label)) for pair in pairs] for _, pairs in datasets]
-    whole = sum(image + label for dataset in sizes for image, label in dataset) <= _READ_WHOLE
     digest = hashlib.sha256()
-    with ThreadPoolExecutor(min(8, available_cores())) as pool:
-        for (name, pairs), dataset_sizes in zip(datasets, sizes, strict=True):
-            facts = [(p.image.name, p.label.name, *size) for p, size in zip(pairs, dataset_sizes, strict=True)]
-            digest.update(repr((name, facts)).encode("utf-8", "surrogateescape"))
-            read = pairs if whole else evenly_spread(pairs, _READ_PAIRS)
-            for hashed in pool.map(_content_hash, (path for pair in read for path in (pair.image, pair.label))):
+    with ThreadPoolExecutor(min(8, available_cores()), "data-hash") as pool:
+        sizes = [list(pool.map(_bytes_of, _files(pairs))) for _, pairs in datasets]
+        whole = sum(map(sum, sizes)) <= _READ_WHOLE
+        for (name, pairs), size_of_each in zip(datasets, sizes, strict=True):
+            names = [path.name for path in _files(pairs)]
+            digest.update(repr((name, names, size_of_each)).encode("utf-8", "surrogateescape"))
+            read = _files(pairs if whole else evenly_spread(pairs, _READ_PAIRS))
+            for hashed in pool.map(_content_hash, read):
                 digest.update(hashed)
     return digest.hexdigest()
+
+
+def _files(pairs: Sequence[Pair]) -> list[Path]:
+    """Image and label of every pair, and the annotation files that some labels are read from, each once."""
+    both = [path for pair in pairs for path in (pair.image, pair.label)]
+    return both + list(dict.fromkeys(pair.annotations for pair in pairs if pair.annotations is not None))
 
 
 def evenly_spread(pairs: Sequence[Pair], most: int) -> tuple[Pair, ...]:
