@@ -279,10 +279,21 @@ class TrainLoop:
         """Say what the run begins with."""
         if self._log is not None and not self._log.is_empty:
             self._write("resume", complaints=[])  # it died before its first checkpoint: readers drop what it wrote
+        self._share_start()
         lines = list(self._parts.start_lines)
         self._write("start", start=self._config.start, lines=_fitting(lines), world_size=self.ranks.world)
         for line in lines:
             self._tell(line)
+
+    def _share_start(self) -> None:
+        """All processes begin with the first one's weights, whatever their machines made of the seed."""
+        network = self._parts.network
+        with torch.no_grad():
+            for tensor in network.state_dict().values():
+                same = tensor.contiguous()
+                self.ranks.copy_from_first(same)
+                tensor.copy_(same)
+        self._average = WeightAverage(network, decay=self._config.optim.average_decay)
 
     def _resume(self, state: RunState, complaints: list[str]) -> None:
         """Continue from the newest checkpoint that verifies."""

@@ -99,6 +99,12 @@ class Ranks:
             distributed.all_gather(parts, tensor.contiguous())
         return parts
 
+    def copy_from_first(self, tensor: Tensor) -> None:
+        """Give a contiguous tensor the first process's values, in place."""
+        if self.world > 1:
+            with _together():
+                distributed.broadcast(tensor, src=0)
+
     def gather(self, value: Any) -> list[Any]:
         """The JSON values of all processes in order of their ranks, in every process."""
         if self.world == 1:

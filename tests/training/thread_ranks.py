@@ -48,6 +48,9 @@ class ThreadRanks(Ranks):
         tensor.copy_(torch.stack(parts).sum(0))
         return PendingSum(None)
 
+    def copy_from_first(self, tensor: Tensor) -> None:
+        tensor.copy_(self.board.exchange(self.rank, tensor.clone())[0])
+
     def all_of(self, tensor: Tensor) -> list[Tensor]:
         return [part.clone() for part in self.board.exchange(self.rank, tensor.clone())]
 
