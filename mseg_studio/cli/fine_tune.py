@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mseg_studio.cli.command import CANCELLED, OK, Command, UsageError
+from mseg_studio.cli.command import OK, Command, UsageError
 from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
-from mseg_studio.errors import RunFailed
 from mseg_studio.progress import Progress
 
 if TYPE_CHECKING:
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 
 _TELL_S = 0.1
 """Between two lines of progress for a program."""
-_LOOK_S = 0.5
-"""Between two looks at a run."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +53,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from mseg_studio.cli.train_follow import follow
+
     if arguments.score:
         return _score(arguments, _run_of(arguments.source))
     plan = _plan(arguments)
@@ -69,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
     folder = _begin(arguments, plan)
     if arguments.detach:
         return OK
-    code = _follow(folder, _Shown(arguments))
+    code = follow(folder, as_json=arguments.json)
     return _score(arguments, folder) if code == OK else code
 
 
@@ -138,29 +136,6 @@ def _run_of(word: str) -> Path:
     from mseg_studio.training.runs import find_run
 
     return find_run(word)
-
-
-def _follow(folder: Path, shown: _Shown) -> int:
-    """Show how far the run is until it ends; Ctrl-C stops it with everything saved. Gives the exit code."""
-    from mseg_studio.training.launcher import stop
-    from mseg_studio.training.run_state import read_state
-
-    with cancel_on_signals() as cancel:
-        asked = False
-        while (state := read_state(folder)).is_going:
-            if cancel.cancelled and not asked:
-                asked = True
-                stop(folder)
-            phase = "stopping" if asked else state.phase or state.state
-            shown.show(Progress(state.done, state.total, phase, state.seconds_left))
-            time.sleep(_LOOK_S)
-        shown.done()
-    if state.state == "finished":
-        return OK
-    if state.state == "stopped":
-        print(f"stopped at step {state.step}; go on with `mseg-studio runs resume {folder.name}`", file=sys.stderr)
-        return CANCELLED
-    raise RunFailed(f"{state.state}: {state.reason}. {state.advice}".rstrip(". ") + ".", path=folder)
 
 
 def _score(arguments: argparse.Namespace, folder: Path) -> int:
