@@ -57,7 +57,8 @@ class SlurmJob:
         self._environment = environment
         self._id = environment["SLURM_JOB_ID"]
         self._nodes = int(environment.get("SLURM_JOB_NUM_NODES", "1"))
-        self._world = self._nodes * int(environment.get("SLURM_NTASKS_PER_NODE", "1"))
+        self._per_node = int(environment.get("SLURM_NTASKS_PER_NODE", "1"))
+        self._world = self._nodes * self._per_node
         self._wish: Wish = ""
         self._wished_s = 0.0
         self._ended = False
@@ -117,13 +118,14 @@ class SlurmJob:
 
     def _step(self, address: str, port: int) -> int:
         argv = [
-            "srun", f"--ntasks={self._world}", f"--nodes={self._nodes}", "--export=ALL", "--kill-on-bad-exit=1",
-            "--wait=0", "--label", "--input=none",
+            "srun", f"--nodes={self._nodes}", f"--ntasks={self._world}", f"--ntasks-per-node={self._per_node}",
+            "--export=ALL", "--kill-on-bad-exit=1", "--wait=0", "--label", "--input=none",
         ]  # fmt: skip
         cpus = self._environment.get("SLURM_CPUS_PER_TASK")
         argv += [f"--cpus-per-task={cpus}"] if cpus else []  # srun no longer inherits it, since Slurm 22.05
         argv += [sys.executable, "-m", "mseg_studio.training.slurm_rank", str(self._folder.path)]
-        meet = {"MASTER_ADDR": address, "MASTER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
+        meet = {"MASTER_ADDR": address, "MASTER_PORT": str(port), "LOCAL_WORLD_SIZE": str(self._per_node)}
+        meet |= {"PYTHONUNBUFFERED": "1"}
         _say(f"ranks meet at {address}:{port}: {shlex.join(argv)}")
         with subprocess.Popen(argv, env={**self._environment, **meet}, start_new_session=True) as srun:
             return self._wait(srun)

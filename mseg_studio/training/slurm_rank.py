@@ -22,12 +22,7 @@ EXIT_PORT_TAKEN = 76
 """Another process took the port at which the ranks were to meet: start again with another one."""
 
 
-_NAMES = {
-    "RANK": "SLURM_PROCID",
-    "WORLD_SIZE": "SLURM_NTASKS",
-    "LOCAL_RANK": "SLURM_LOCALID",
-    "LOCAL_WORLD_SIZE": "SLURM_NTASKS_PER_NODE",
-}
+_NAMES = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
 """What torch and the worker call a rank's place, and what Slurm calls it."""
 
 

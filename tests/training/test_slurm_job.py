@@ -18,13 +18,13 @@ from mseg_studio.training.slurm_job import SlurmJob
 from mseg_studio.training.slurm_rank import EXIT_PORT_TAKEN
 from tests.training.factory import make_config
 
-PLACE = {"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_LOCALID": "0", "SLURM_NTASKS_PER_NODE": "1"}
+PLACE = {"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_LOCALID": "0"}
 
 
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmJob:
     monkeypatch.setattr(slurm_job, "_own_address", lambda node: "here")
-    environment = {"SLURM_JOB_ID": "42", "SLURM_JOB_NUM_NODES": "2", "SLURM_NTASKS_PER_NODE": "1"}
+    environment = {"SLURM_JOB_ID": "42", "SLURM_JOB_NUM_NODES": "2"}
     return SlurmJob(RunFolder.create(tmp_path / "run", make_config()), environment)
 
 
