@@ -178,6 +178,19 @@ def test_labels_may_have_any_integer_type(kind: torch.dtype) -> None:
     assert torch.equal(objective(images, labels.to(kind), TWO, total, falling=True), wanted)
 
 
+def test_a_head_of_more_rows_than_a_byte_has_numbers() -> None:
+    """The naive taxonomy has 316 rows; 255 is none of its classes and stays the ignored one."""
+    network = HRNET.build(316).eval()
+    objective = Objective(network, _config())
+    images, labels = _batch()
+    labels = torch.randint(0, 316, labels.shape, generator=torch.Generator().manual_seed(1))
+    total = objective.pixel_weight(labels)
+    assert 0 < (labels == 255).sum() == labels.numel() - total
+    losses = objective(images, labels.to(torch.uint16), TWO, total, falling=False)
+    sums = _oracle(network.strided_logits(images), labels, None, 1) / total
+    torch.testing.assert_close(losses, torch.stack([sums[0], sums[1:].sum()]).float())
+
+
 def test_gradients_of_every_dataset_alone() -> None:
     """As the multi-objective combination asks for them, from one graph."""
     network = _network()
