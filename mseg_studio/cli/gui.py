@@ -12,6 +12,7 @@ from mseg_studio.errors import MSegStudioError, TaxonomyError
 from mseg_studio.labels.comparison import VIEWS
 from mseg_studio.settings import check_device
 
+_WORKSPACES = ("segment", "taxonomy", "datasets", "train")
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
 
@@ -23,7 +24,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--theme", choices=("system", "light", "dark"), help="colour scheme")
     parser.add_argument("--size", type=_size, metavar="WxH", help="size of the window in pixels")
-    parser.add_argument("--workspace", choices=("segment", "taxonomy", "datasets"), help="what to show first")
+    parser.add_argument("--workspace", choices=_WORKSPACES, help="what to show first")
+    parser.add_argument("--run", dest="shown_run", metavar="RUN", help="name or folder of a training run to show")
     parser.add_argument("--class", dest="class_name", metavar="NAME", help="universal class to show in taxonomy")
     parser.add_argument("--pair", nargs=2, metavar=("SOURCE", "TARGET"), help="taxonomies to compare in taxonomy")
     shot = parser.add_argument_group("pictures of the window")
@@ -68,6 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
         probe=arguments.probe,
         layer=arguments.layer,
         workspace=arguments.workspace,
+        run=None if arguments.shown_run is None else _run_folder(arguments.shown_run),
         class_name=arguments.class_name,
         pair=None if arguments.pair is None else (arguments.pair[0], arguments.pair[1]),
     )
@@ -75,6 +78,13 @@ def _run(arguments: argparse.Namespace) -> int:
         return run_window(options)
     except (TaxonomyError, UnknownModelError) as error:
         raise UsageError(str(error)) from error
+
+
+def _run_folder(word: str) -> Path:
+    """The run that was asked for. Raises ConfigError with the nearest names."""
+    from mseg_studio.training.runs import find_run
+
+    return find_run(word)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -55,6 +55,8 @@ class WindowOptions:
     """What to show in place of the labels."""
     workspace: str | None = None
     """Workspace to show; Taxonomy where a class or a pair is asked for."""
+    run: Path | None = None
+    """Folder of a training run to show."""
     class_name: str | None = None
     """Universal class to show in the Taxonomy workspace."""
     pair: tuple[str, str] | None = None
@@ -153,6 +155,9 @@ def _start(services: Services, window: MainWindow, options: WindowOptions, shot:
 
 def _arrange(window: MainWindow, options: WindowOptions) -> None:
     """Show the workspace that was asked for, and in it what was asked for."""
+    if options.run is not None:
+        _show_run(window, options.run)
+        return
     if options.class_name is None and options.pair is None:
         if options.workspace is not None:
             window.show_workspace(options.workspace)
@@ -166,6 +171,15 @@ def _arrange(window: MainWindow, options: WindowOptions) -> None:
             page.show_class(UNIVERSAL, options.class_name)
         if options.pair is not None:
             page.compare(*options.pair)
+
+
+def _show_run(window: MainWindow, run: Path) -> None:
+    from mseg_studio.ui.workspaces.train.workspace import TrainWorkspace
+
+    window.show_workspace("train")
+    page = window.page("train")
+    if isinstance(page, TrainWorkspace):
+        page.show_run(run)
 
 
 def _settings(options: WindowOptions) -> tuple[AppSettings, str]:

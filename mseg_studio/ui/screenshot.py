@@ -72,12 +72,21 @@ class Screenshot(QObject):
         if notice.text and notice.kind == "error":
             self._fail(notice.text)
 
+    def _waits_for_a_run(self) -> bool:
+        """Whether the Train workspace is on screen and has not looked at its run yet: it does so in the background."""
+        if self._window.current != "train":
+            return False
+        from mseg_studio.ui.workspaces.train.workspace import TrainWorkspace
+
+        page = self._window.page("train")
+        return isinstance(page, TrainWorkspace) and page.runs.current is not None and page.look is None
+
     def _fail(self, problem: str) -> None:
         self.problem = self.problem or problem
         QApplication.exit(1)
 
     def _save(self) -> None:
-        if self._window.workspace.comparison.waiting:
+        if self._window.workspace.comparison.waiting or self._waits_for_a_run():
             self._calm.start()
             return
         data = QByteArray()

@@ -15,6 +15,7 @@ from mseg_studio.cli.main import main
         (["--class", "bicyclst"], "has no class 'bicyclst'; did you mean bicyclist"),
         (["--pair", "camvid-11", "nowhere"], "unknown taxonomy 'nowhere'"),
         (["--workspace", "kitchen"], "invalid choice: 'kitchen'"),
+        (["--run", "nowhere"], "no run is called 'nowhere'"),
     ],
 )
 def test_what_does_not_exist_is_refused_in_one_line(
