@@ -52,7 +52,7 @@ class Pace:
         if self._step_s is None:
             return None
         steps, every = self._config.steps, self._config.validate_every
-        validations = math.ceil(steps / every) - step // every
+        validations = math.ceil(steps / every) - step // every if step < steps else 0
         return (steps - step) * self._step_s + validations * (self._validation_s or 0.0)
 
     def _took_s(self) -> float:

@@ -174,7 +174,10 @@ class _Rank:
 
     @property
     def _step(self) -> int:
-        return self._loop.step if self._loop is not None else 0
+        """Steps done: those of the newest checkpoint where it ended before that was loaded."""
+        if self._loop is not None:
+            return self._loop.step
+        return max((int(path.name) for path in self._folder.checkpoints.glob("*") if path.name.isdigit()), default=0)
 
     def _write_end(self, end: RankEnd) -> None:
         self._folder.write_rank(self._rank, device=self._device, ended=end)

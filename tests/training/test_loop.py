@@ -3,12 +3,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import json
 import math
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,9 +21,7 @@ from mseg_studio.training.export import CardTexts, export_model
 from mseg_studio.training.loop import MAX_BAD_STEPS, TrainLoop
 from mseg_studio.training.metrics_log import MetricsLog, read_metrics
 from mseg_studio.training.run_folder import RunFolder
-from mseg_studio.training.worker import EXIT_STOPPED, main
 from tests.training.factory import make_config, make_dataset, with_dataset
-from tests.training.processes import LIMIT_S, wait_for
 
 
 class _StopWhen(CancelToken):
@@ -252,41 +245,6 @@ def test_bfloat16_keeps_float32_weights(tmp_path: Path, description: Path) -> No
     folder = RunFolder.create(tmp_path, make_config(description, steps=2, precision="bfloat16"))
     assert _train(folder)
     assert {value.dtype for value in _newest(folder).network.values()} == {torch.float32, torch.int64}
-
-
-def test_the_worker_says_how_it_ended(tmp_path: Path, description: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = RunFolder.create(tmp_path / "good", make_config(description, steps=2))
-    assert main([str(folder.path)]) == 0
-    result = json.loads(folder.result_file.read_text(encoding="utf-8"))
-    assert (result["status"], result["step"], result["best"]["step"]) == ("finished", 2, 2)
-    bad = RunFolder.create(tmp_path / "bad", make_config(tmp_path / "nothing.yaml"))
-    assert main([str(bad.path)]) == 1
-    result = json.loads(bad.result_file.read_text(encoding="utf-8"))
-    assert result["status"] == "failed"
-    assert "nothing.yaml" in result["reason"]
-    assert main([str(tmp_path / "no-run")]) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert "no config.yaml" in lines[1]
-    assert "finished at step 2" in (folder.path / "log" / "rank0.txt").read_text(encoding="utf-8")
-    assert "Traceback" in (bad.path / "log" / "rank0.txt").read_text(encoding="utf-8")
-
-
-@pytest.mark.skipif(os.name != "posix", reason="no SIGTERM")
-def test_a_signal_saves_and_leaves(tmp_path: Path, description: Path) -> None:
-    config = make_config(description, steps=100_000, validate_every=100_000, save_every=100_000)
-    folder = RunFolder.create(tmp_path, config)
-    process = subprocess.Popen([sys.executable, "-m", "mseg_studio.training.worker", str(tmp_path)])
-    try:
-        wait_for(lambda: any(event["event"] == "step" for event in read_metrics(folder.metrics_file)), "a step")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(LIMIT_S) == EXIT_STOPPED
-    finally:
-        process.kill()
-        process.wait()
-    result = json.loads(folder.result_file.read_text(encoding="utf-8"))
-    assert result["status"] == "stopped"
-    assert _newest(folder).step == result["step"] >= 5
 
 
 def test_left_out_images_are_not_seen(tmp_path: Path, description: Path) -> None:
