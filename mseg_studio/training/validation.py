@@ -160,7 +160,7 @@ def look_at(
         scale = short_side / min(height, width)
         height, width = max(1, round(height * scale)), max(1, round(width * scale))
     images = normalised(pixels_HW3, height, width, device)[None]
-    padding = [-(side - 1) % _SIZE_MULTIPLE for side in (width, height)]
+    padding = [-(side - 1) % _SIZE_MULTIPLE if side > 1 else _SIZE_MULTIPLE for side in (width, height)]
     images = functional.pad(images, (0, padding[0], 0, padding[1])).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         strided = network.strided_logits(images)  # type: ignore[operator]

@@ -142,6 +142,16 @@ def test_rows_without_a_class_never_win(tmp_path: Path) -> None:
     assert result.loss == pytest.approx(math.log(314 + math.exp(9) + math.exp(5)), rel=1e-5)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (9, 8), (33, 41)])
+def test_any_size_is_taken(tmp_path: Path, size: tuple[int, int]) -> None:
+    config = make_config(make_dataset(tmp_path, images=1))
+    blue = np.full((*size, 3), (220, 160, 90), np.uint8)
+    cv2.imwrite(str(tmp_path / "val" / "a_0.png"), blue)
+    cv2.imwrite(str(tmp_path / "valannot" / "a_0.png"), np.zeros(size, np.uint8))
+    val, options = _opened(config)
+    assert validate(_Threshold(), val, **options).iou["sky"] > 0.7  # what is padded shows at the edge
+
+
 def test_a_few_images_are_evenly_spread(tmp_path: Path) -> None:
     config = make_config(make_dataset(tmp_path, images=7), validate_images=3)
     val, options = _opened(config)
