@@ -99,7 +99,8 @@ class SlurmJob:
         if stop_file.exists():
             self._wish = "stop"  # asked for before this process could listen
         restarts = self._environment.get("SLURM_RESTART_COUNT", "0")
-        _say(f"job {self._id} on {self._environment.get('SLURM_JOB_NODELIST', '?')}, started again {restarts} times")
+        again = f", restart {restarts}" if restarts != "0" else ""
+        _say(f"job {self._id} on {self._environment.get('SLURM_JOB_NODELIST', '?')}{again}")
 
     def _srun(self) -> int:
         """Run all ranks; srun's exit code. A port that was taken between its choice and its use is chosen again."""

@@ -19,6 +19,7 @@ from mseg_studio.training import slurm, slurm_state
 from mseg_studio.training.config import LossConfig
 from mseg_studio.training.metrics_log import read_metrics
 from mseg_studio.training.run_folder import RunFolder
+from mseg_studio.training.run_state import read_state
 from mseg_studio.training.slurm import SlurmOptions
 from tests.training import slurm_cluster
 from tests.training.factory import make_config, make_dataset
@@ -211,6 +212,7 @@ def test_a_preempted_run_waits_and_goes_on(cluster: Cluster, run: RunFolder, tmp
     slurm.submit(urgent.path, SlurmOptions(partition="high", nodes=2, requeue=False))
     until(run, lambda: phase(run) == "waiting", "it waits again")
     assert not run.result_file.exists()
+    until(run, lambda: read_state(run.path).state == "waiting", "people see that it waits")
     assert result_of(urgent)["status"] == "finished"
     state = slurm.job_state(run.path, max_age_s=0)
     assert state is not None
@@ -290,6 +292,8 @@ def test_a_controller_that_is_away_is_no_failed_run(
         assert (state.phase, state.alive) == ("unreachable", None)
         with pytest.raises(slurm.SchedulerUnreachable):
             slurm.cancel(run.path)
+        until(run, lambda: "does not answer" in read_state(run.path).reason, "people see who is away")
+        assert read_state(run.path).state == "running"
         now = step(run)
         until(run, lambda: step(run) > now, "it goes on counting")
     finally:
@@ -298,6 +302,7 @@ def test_a_controller_that_is_away_is_no_failed_run(
     assert phase(run) == "running"
     plan(run, steps=step(run) + 20)
     assert result_of(run)["status"] == "finished"
+    assert read_state(run.path).state == "finished"
 
 
 def test_a_run_ends_well_while_the_controller_is_away(
