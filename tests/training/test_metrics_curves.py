@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mseg_studio.training.metrics_curves import decimated, smoothed
+from mseg_studio.training.metrics_curves import Curve, decimated, smoothed
 
 values = st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(float("nan"))), max_size=400)
 
@@ -48,3 +48,20 @@ def test_decimation_loses_no_extreme_and_invents_no_point(
     inside = inside[~np.isnan(inside)]
     if len(inside):
         assert np.nanmin(some_y) <= inside.min() and np.nanmax(some_y) >= inside.max()
+
+
+@pytest.mark.parametrize("width", [30, 3_000, 200_000, 1_000_000])
+def test_a_curve_shows_every_peak_at_any_zoom(width: int) -> None:
+    x = np.arange(1_000_000, dtype=float)
+    y = np.sin(x / 1000)
+    y[500_010] = 9.0
+    y[:1000] = np.nan
+    some_x, some_y = Curve.of(x, y).part(500_000, 500_000 + width, pieces=400)
+    assert np.nanmax(some_y) == 9.0 and len(some_x) <= 2 * 400 + 4
+    assert some_x[0] <= 500_000 and some_x[-1] >= min(500_000 + width, 999_999)
+
+
+def test_a_curve_without_numbers_says_so() -> None:
+    assert not Curve.of(np.arange(3.0), np.full(3, np.nan)).has_numbers
+    assert not Curve.of(np.empty(0), np.empty(0)).has_numbers
+    assert Curve.of(np.arange(2.0), np.array([np.nan, 2.0]), scale=100).y[1] == 200

@@ -17,7 +17,7 @@ from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from mseg_studio.training.metrics_curves import smoothed
+from mseg_studio.training.metrics_curves import Curve
 from mseg_studio.training.metrics_table import Metrics
 from mseg_studio.training.run_state import RunState
 from mseg_studio.ui.theme import Theme
@@ -25,7 +25,7 @@ from mseg_studio.ui.workspaces.train.chart_files import picture_of, save_numbers
 from mseg_studio.ui.workspaces.train.charts import Charts
 from mseg_studio.ui.workspaces.train.iou_bars import ROW_PX, ClassBar, IouBars
 from mseg_studio.ui.workspaces.train.line_chart import LineChart, Series
-from mseg_studio.ui.workspaces.train.run_reader import RunLook, RunReader
+from mseg_studio.ui.workspaces.train.run_reader import RunLook, RunReader, curves_of, smooth_curve
 from tests.ui.train_factory import FakeRun, five_runs
 
 LEFT = Qt.MouseButton.LeftButton
@@ -65,7 +65,12 @@ def many(count: int) -> RunLook:
         "images_per_s": 60 + random.standard_normal(count),
         "data_wait": 0.03 + 0.01 * random.random(count),
     }
-    return RunLook(Path("/runs/long"), RunState("running"), Metrics(step, columns), smoothed(loss, weight=0.99))
+    return look_at("long", Metrics(step, columns), weight=0.99)
+
+
+def look_at(name: str, metrics: Metrics, *, weight: float) -> RunLook:
+    curves = curves_of(metrics) | {"smooth": smooth_curve(metrics, weight)}
+    return RunLook(Path("/runs") / name, RunState("running"), metrics, curves)
 
 
 def test_loss_raw_and_smoothed_by_dataset_and_its_rate(charts: Charts) -> None:
@@ -143,7 +148,7 @@ def test_the_crosshair_follows_the_mouse_and_the_keys(charts: Charts) -> None:
     QApplication.processEvents()
     step = int(charts.loss.note.text().split(" · ")[0].removeprefix("step ").replace(" ", ""))
     assert step % 10 == 0 and 4500 < step < 6500
-    value = look.smooth_loss[look.metrics.step.tolist().index(step)]
+    value = look.curves["smooth"].y[look.metrics.step.tolist().index(step)]
     assert charts.loss.note.text().endswith(f"{value:.3f}")
     QTest.keyClick(chart, Qt.Key.Key_Right)
     assert int(charts.loss.note.text().split(" · ")[0].removeprefix("step ").replace(" ", "")) > step
@@ -198,8 +203,7 @@ def test_colours_follow_the_scheme(charts: Charts, theme: Theme) -> None:
 def test_a_gap_and_numbers_that_are_missing_are_not_drawn(charts: Charts) -> None:
     step = np.arange(5, dtype=float)
     loss = np.array([1, math.nan, 3, math.nan, 2.0])
-    look = RunLook(Path("/runs/gap"), RunState("running"), Metrics(step, {"loss": loss}), smoothed(loss, weight=0))
-    charts.show_looks([look])
+    charts.show_looks([look_at("gap", Metrics(step, {"loss": loss}), weight=0)])
     assert charts.speed_chart.series == () and charts.speed_chart.hint.isVisible()
     assert charts.loss.value.text() == "2.000"
 
@@ -227,7 +231,7 @@ def test_peaks_survive(qtbot: Any, theme: Theme) -> None:
     chart.show()
     y = np.zeros(200_000)
     y[123_457] = 9.0
-    chart.show_series([Series("a", np.arange(200_000, dtype=float), y, "#ffffff")])
+    chart.show_series([Series("a", Curve.of(np.arange(200_000, dtype=float), y), "#ffffff")])
     assert chart._curves[0].getData()[1].max() == 9.0
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QGridLayout, QLabel, QScrollArea, QSlider, QWidget
 
-from mseg_studio.training.metrics_table import BY_DATASET, Metrics
+from mseg_studio.training.metrics_curves import Column, Curve
+from mseg_studio.training.metrics_table import BY_DATASET, Metrics, Validated
 from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.workspaces.train.card import Card
 from mseg_studio.ui.workspaces.train.iou_bars import IouBars, bars_of
@@ -165,7 +167,7 @@ class Charts(QWidget):
 
     def _draw(self, *, force: bool = False) -> None:
         # Ids of objects that are kept alive here: the same objects are the same numbers.
-        shown = tuple(part for look in self._looks for part in (look.metrics, look.smooth_loss, look.folder))
+        shown = tuple(part for look in self._looks for part in (look.metrics, look.curves, look.folder))
         same = len(shown) == len(self._shown) and all(a is b for a, b in zip(shown, self._shown, strict=True))
         if same and not force:
             return
@@ -178,14 +180,12 @@ class Charts(QWidget):
     def _colour(self, place: int) -> str:
         return run_colour(place, dark=self._theme.tones.dark)
 
-    def _curves(
-        self, values: Callable[[RunLook], tuple[np.ndarray, np.ndarray]], *, dots: bool = False
-    ) -> list[Series]:
+    def _curves(self, curve_of: Callable[[RunLook], Curve | None], *, dots: bool = False) -> list[Series]:
         found = []
         for place, look in enumerate(self._looks):
-            x, y = values(look)
-            if len(x) and not np.isnan(y).all():
-                found.append(Series(look.name, x, y, self._colour(place), 1.8 if place == 0 else 1.3, dots=dots))
+            curve = curve_of(look)
+            if curve is not None and curve.has_numbers:
+                found.append(Series(look.name, curve, self._colour(place), 1.8 if place == 0 else 1.3, dots=dots))
         # The chosen run lies over the others.
         return found[::-1]
 
@@ -193,21 +193,18 @@ class Charts(QWidget):
         view, first = self._view(self.loss), self._looks[0].metrics if self._looks else Metrics()
         self.smoothing.setVisible(view == "all")
         if view == "lr":
-            series = self._curves(lambda look: (look.metrics.step, look.metrics.column("lr")))
+            series = self._curves(lambda look: look.curves.get("lr"))
         elif view == "dataset":
+            curves = self._looks[0].curves if self._looks else {}
             series = [
-                Series(name, first.step, first.column(BY_DATASET + name), self._colour(place))
+                Series(name, curves[BY_DATASET + name], self._colour(place))
                 for place, name in enumerate(first.datasets)
             ]
         else:
-            raw = [
-                Series(
-                    look.name, look.metrics.step, look.metrics.column("loss"), self._colour(n), 1.0, 0.28, is_raw=True
-                )
-                for n, look in enumerate(self._looks[:1])
-                if self.weight and len(look.metrics.step)
-            ]
-            series = raw + self._curves(lambda look: (look.metrics.step, look.smooth_loss))
+            series = self._curves(lambda look: look.curves.get("smooth"))
+            chosen = self._looks[0].curves.get("loss") if self._looks and self.weight else None
+            if chosen is not None and chosen.has_numbers:
+                series.insert(0, Series(self._looks[0].name, chosen, self._colour(0), 1.0, 0.28, is_raw=True))
         self.loss_chart.show_series(series)
         self._rest(self.loss)
 
@@ -218,13 +215,7 @@ class Charts(QWidget):
             names = dict.fromkeys(name for one in found for name in one.miou_by_dataset)
             steps = np.array([one.step for one in found], dtype=float)
             series = [
-                Series(
-                    name,
-                    steps,
-                    np.array([one.miou_by_dataset.get(name, np.nan) for one in found]),
-                    self._colour(place),
-                    dots=True,
-                )
+                Series(name, Curve.of(steps, _scores(found, name)), self._colour(place), dots=True)
                 for place, name in enumerate(names)
             ]
         else:
@@ -235,12 +226,12 @@ class Charts(QWidget):
         self.validation_chart.show_series(series)
         self._rest(self.validation)
 
-    def _validated(self, metrics: Metrics, view: str) -> tuple[np.ndarray, np.ndarray]:
+    def _validated(self, metrics: Metrics, view: str) -> Curve:
         found = metrics.validations
         steps = np.array([one.step for one in found], dtype=float)
         if view == "class":
-            return steps, np.array([one.iou.get(self._class, np.nan) for one in found])
-        return steps, np.array([one.loss if view == "loss" else one.miou for one in found])
+            return Curve.of(steps, np.array([one.iou.get(self._class, np.nan) for one in found]))
+        return Curve.of(steps, np.array([one.loss if view == "loss" else one.miou for one in found]))
 
     def _draw_bars(self) -> None:
         found = self._looks[0].metrics.validations if self._looks else ()
@@ -262,15 +253,13 @@ class Charts(QWidget):
         tones = self._theme.tones
         amber, pink = ("#f0b64a", "#e8679c") if tones.dark else ("#a06a00", "#b8246b")
         alone = len(self._looks) == 1
-        for chart, key, scale, colour in (
-            (self.speed_chart, "images_per_s", 1.0, amber),
-            (self.wait_chart, "data_wait", 100.0, pink),
-            (self.memory_chart, "memory_bytes", 1e-9, amber),
+        for chart, key, colour in (
+            (self.speed_chart, "images_per_s", amber),
+            (self.wait_chart, "data_wait", pink),
+            (self.memory_chart, "memory_bytes", amber),
         ):
-            series = self._curves(lambda look: (look.metrics.step, scale * look.metrics.column(key)))  # noqa: B023
-            if alone:
-                series = [Series(one.name, one.x, one.y, colour, 1.2) for one in series]
-            chart.show_series(series)
+            series = self._curves(lambda look: look.curves.get(key))  # noqa: B023 - called before the next round
+            chart.show_series([replace(one, colour=colour, width=1.2) for one in series] if alone else series)
         self._rest(self.speed)
 
     # -- values in the heads -------------------------------------------------------------------------------------
@@ -302,7 +291,7 @@ class Charts(QWidget):
             values = [f"{name} {compact(_last(metrics.column(BY_DATASET + name)))}" for name in metrics.datasets]
             self.loss.show_value("", " · ".join(values))
         else:
-            self.loss.show_value(compact(_last(self._looks[0].smooth_loss)), "smoothed" if self.weight else "")
+            self.loss.show_value(compact(_last(self._looks[0].curves["smooth"].y)), "smoothed" if self.weight else "")
 
     def _rest_validation(self, metrics: Metrics) -> None:
         if not metrics.validations:
@@ -334,6 +323,10 @@ class Charts(QWidget):
         several = len(found) > 1
         values = [f"{one.name} {compact(value)}" if several else compact(value) for one, _at, value in found[:5]]
         card.show_value("", " · ".join([f"step {grouped(found[0][1])}", *values]))
+
+
+def _scores(found: Sequence[Validated], dataset: str) -> Column:
+    return np.array([one.miou_by_dataset.get(dataset, np.nan) for one in found])
 
 
 def _last(column: np.ndarray) -> float:

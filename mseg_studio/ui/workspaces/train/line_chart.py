@@ -12,7 +12,7 @@ from PySide6.QtCore import QEvent, QObject, QPointF, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from mseg_studio.training.metrics_curves import Column, decimated
+from mseg_studio.training.metrics_curves import Column, Curve
 from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.workspaces.train.words import compact, grouped
 
@@ -27,9 +27,8 @@ class Series:
     """One curve."""
 
     name: str
-    x: Column
-    """Steps, (N,), not decreasing."""
-    y: Column
+    curve: Curve
+    """Over steps."""
     colour: str
     """#rrggbb"""
     width: float = 1.6
@@ -38,6 +37,16 @@ class Series:
     """Whether single points show: for curves of few."""
     is_raw: bool = False
     """Behind its smoothed course: not named in the legend, and its outliers do not set the range."""
+
+    @property
+    def x(self) -> Column:
+        """Steps, (N,)."""
+        return self.curve.x
+
+    @property
+    def y(self) -> Column:
+        """Values, (N,)."""
+        return self.curve.y
 
 
 class LineChart(QWidget):
@@ -147,12 +156,11 @@ class LineChart(QWidget):
     def _heights(self, filled: Sequence[Series]) -> tuple[float, float]:
         lows, highs = [], []
         for one in filled:
-            values = one.y[np.isfinite(one.y)]
+            values = one.curve.outline_y[np.isfinite(one.curve.outline_y)]
             if len(values):
-                # A few wild steps must not flatten the curve; of a million a sample says where most are.
-                some = values[:: max(1, len(values) // 20_000)]
-                lows.append(float(np.quantile(some, 0.005)) if one.is_raw else float(values.min()))
-                highs.append(float(np.quantile(some, 0.985)) if one.is_raw else float(values.max()))
+                # A few wild steps must not flatten the curve.
+                lows.append(float(np.quantile(values, 0.005)) if one.is_raw else float(values.min()))
+                highs.append(float(np.quantile(values, 0.985)) if one.is_raw else float(values.max()))
         low, high = min(lows, default=0.0), max(highs, default=1.0)
         if self._low is not None:
             low = min(low, self._low)
@@ -174,7 +182,7 @@ class LineChart(QWidget):
     def _draw(self, *_range: object) -> None:
         (low, high), pieces = self._box.viewRange()[0], max(50, int(self._box.width()))
         for curve, one in zip(self._curves, self._series, strict=False):
-            x, y = decimated(one.x, one.y, low=low, high=high, pieces=pieces)
+            x, y = one.curve.part(low, high, pieces=pieces)
             curve.setData(x, y, connect="finite")
 
     def _restyle(self) -> None:

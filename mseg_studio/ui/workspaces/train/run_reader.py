@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mseg_studio.errors import ConfigError, MSegStudioError
 from mseg_studio.plain_yaml import read_yaml
-from mseg_studio.training.metrics_curves import Column, smoothed
+from mseg_studio.training.metrics_curves import Curve, smoothed
 from mseg_studio.training.metrics_table import Metrics, MetricsTable
 from mseg_studio.training.run_processes import read_json
 from mseg_studio.training.run_state import RunState, read_state
@@ -19,6 +18,9 @@ from mseg_studio.ui.workspaces.train.fixed_samples import FixedSample, read_samp
 from mseg_studio.ui.workspaces.train.log_tail import LogLine, LogTail
 from mseg_studio.ui.workspaces.train.meters import Meter, Meters
 from mseg_studio.ui.workspaces.train.preset import Preset, preset_of
+
+_LONG = 50_000
+_LONG_EVERY_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,8 +30,8 @@ class RunLook:
     folder: Path
     state: RunState
     metrics: Metrics
-    smooth_loss: Column
-    """The loss, smoothed, (N,)."""
+    curves: Mapping[str, Curve]
+    """Columns ready to be drawn, by name: those of the metrics, `smooth` for the loss, wait in %, memory in GB."""
     config: Mapping[str, Any] | None = None
     """Plain values, as in config.yaml."""
     config_problem: str = ""
@@ -60,7 +62,8 @@ class RunReader:
         self._meters = Meters()
         self._metrics = Metrics()
         self._weight = -1.0
-        self._smooth: Column = np.empty(0)
+        self._curves: dict[str, Curve] = {}
+        self._fresh, self._drawn_s = False, 0.0
         self._config_at = 0.0
         self._config: Mapping[str, Any] | None = None
         self._problem = ""
@@ -69,12 +72,17 @@ class RunReader:
 
     def look(self, *, weight: float, whole: bool) -> RunLook:
         """`weight` smooths the loss; `whole`: also logs, samples and meters, which only the chosen run shows."""
-        changed = self._table.poll()
+        self._fresh |= self._table.poll()
+        now_s = time.monotonic()
+        # The curves of a long run take a while to prepare and hardly change from one look to the next.
+        changed = self._fresh and (len(self._metrics.step) < _LONG or now_s - self._drawn_s > _LONG_EVERY_S)
         if changed:
+            self._fresh, self._drawn_s = False, now_s
             self._metrics = self._table.metrics()
+            self._curves = curves_of(self._metrics)
         if changed or weight != self._weight:
             self._weight = weight
-            self._smooth = smoothed(self._metrics.column("loss"), weight=weight)
+            self._curves = self._curves | {"smooth": smooth_curve(self._metrics, weight)}
         self._read_config()
         log, meters = (self._tail.poll(), self._meters.read(self.folder)) if whole else ((), ())
         if whole:
@@ -84,7 +92,7 @@ class RunReader:
             self.folder,
             read_state(self.folder),
             self._metrics,
-            self._smooth,
+            self._curves,
             self._config,
             self._problem,
             self._preset,
@@ -114,3 +122,18 @@ class RunReader:
             self._config, self._problem, self._preset = values, "", preset_of(values, recipe=recipe)
         except MSegStudioError as error:
             self._config, self._problem, self._preset = None, str(error), None
+
+
+def curves_of(metrics: Metrics) -> dict[str, Curve]:
+    """Every column but the time, ready to be drawn; the wait in %, the memory in GB."""
+    scales = {"data_wait": 100.0, "memory_bytes": 1e-9}
+    return {
+        name: Curve.of(metrics.step, column, scale=scales.get(name, 1.0))
+        for name, column in metrics.columns.items()
+        if name != "time"
+    }
+
+
+def smooth_curve(metrics: Metrics, weight: float) -> Curve:
+    """The loss, smoothed."""
+    return Curve.of(metrics.step, smoothed(metrics.column("loss"), weight=weight))
