@@ -25,7 +25,7 @@ def dry_run(checked: Checked, plan: LaunchPlan, arguments: argparse.Namespace) -
     from mseg_studio.training.run_checks import batch_norm_words
 
     if arguments.slurm is not None:
-        return _slurm(plan, arguments)
+        return _slurm(checked.config.name, plan, arguments)
     notes = [batch_norm_words(checked.config, plan.world_size)]
     if plan.nnodes > 1:
         notes.append(
@@ -89,11 +89,11 @@ def _shown_argv(plan: LaunchPlan, arguments: argparse.Namespace) -> list[str]:
     return [word if word != str(plan.folder.absolute()) else str(folder) for word in plan.argv()]
 
 
-def _slurm(plan: LaunchPlan, arguments: argparse.Namespace) -> int:
+def _slurm(name: str, plan: LaunchPlan, arguments: argparse.Namespace) -> int:
     """The batch script: nothing is measured, for the nodes are other machines than this."""
     from mseg_studio.training import slurm
 
-    text = slurm.script(plan.folder, slurm.SlurmOptions.parse(arguments.slurm))
+    text = slurm.script(plan.folder, slurm.SlurmOptions.parse(arguments.slurm), name=name)
     if arguments.json:
         note = "nothing is measured: the job's nodes are other machines than this one"
         print_json({"script": text, "notes": [note]})

@@ -70,14 +70,13 @@ def stop(folder: Path, *, grace_s: float = GRACE_S, kill: bool = False) -> None:
     `kill` ends it now, without saving. A run that does not go on is left as it is. Raises OSError, and for a run of
     Slurm SchedulerUnreachable and SlurmRefused.
     """
-    wish = {"format": 1, "time": time.time(), "grace_s": grace_s, "kill": kill}
     if slurm.job_id_of(folder) is not None:
-        write_json_atomic(folder / STOP_FILE, wish)
-        slurm.cancel(folder, kill=kill)
+        slurm.cancel(folder, kill=kill, grace_s=grace_s)
         return
     first, alive = launched(folder), run_processes(folder)
     if not alive:
         return
+    wish = {"format": 1, "time": time.time(), "grace_s": grace_s, "kill": kill}
     write_json_atomic(folder / STOP_FILE, wish)
     if first is not None and first.alive:
         first.ask_to_stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,8 +33,6 @@ ENDED = frozenset({"finished", "stopped", "failed"})
 _TAIL_BYTES = 1 << 16
 _SILENT_S = 300.0
 """A run on another machine that said nothing for so long is lost: its processes cannot be looked at from here."""
-_ASK_SLURM_S = 5.0
-"""Between two questions to the scheduler about one run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +189,7 @@ def _slurm_verdict(seen: _Seen) -> _Verdict:
     status = seen.result.get("status")
     if status in ("finished", "failed"):
         return _of_result(seen.result)
-    job = _job_state(seen.folder)
+    job = slurm.job_state(seen.folder)
     if job is None or job.phase == "gone":
         failure = first_failure(seen.ranks, {})
         if status == "stopped":
@@ -201,13 +198,13 @@ def _slurm_verdict(seen: _Seen) -> _Verdict:
             return _Verdict("failed", failure.reason, failure.rank)
         if seen.is_stopping:
             return _Verdict("stopped", "taken off the queue")
-        why = (job.reason or job.word) if job is not None else "launch.json names no job"
-        return _Verdict("failed", f"its job is gone and left no word{': ' if why else ''}{why}")
+        why = job.reason if job is not None else "launch.json names no job"
+        return _Verdict("failed", why or "its job is gone and left no word")
     if job.phase == "unreachable":
         state: State = "stopped" if status == "stopped" else "running" if seen.progress else "queued"
         return _Verdict(state, f"the scheduler does not answer: {job.reason}")
     if job.phase == "waiting":
-        return _Verdict("waiting" if seen.progress else "queued", job.reason)
+        return _Verdict("waiting" if seen.progress or job.restarts else "queued", job.reason)
     if status == "stopped":
         return _of_result(seen.result) if seen.is_stopping else _Verdict("waiting", job.reason)
     if seen.is_stopping or job.phase == "ending":
@@ -231,24 +228,6 @@ def _deaths(seen: _Seen) -> dict[int, Death]:
         for rank in gone
         if "ended" not in read_json(seen.folder / "ranks" / f"{rank}.json") and rank in seen.ranks
     }
-
-
-_asked: dict[Path, tuple[float, slurm.JobState | None]] = {}
-_asking = threading.Lock()
-
-
-def _job_state(folder: Path) -> slurm.JobState | None:
-    """What the scheduler says, asked at most every few seconds: squeue is slow and shared by all users."""
-    with _asking:
-        asked_s, job = _asked.get(folder, (float("-inf"), None))
-    job_id = slurm.job_id_of(folder)
-    known_id = None if job is None else job.job_id
-    if time.monotonic() - asked_s < _ASK_SLURM_S and known_id == job_id:
-        return job
-    job = slurm.job_state(folder)
-    with _asking:
-        _asked[folder] = time.monotonic(), job
-    return job
 
 
 def newest_event(path: Path, event: str) -> dict[str, Any]:

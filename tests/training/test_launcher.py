@@ -105,9 +105,9 @@ def test_a_job_is_cancelled_by_slurm(tmp_path, monkeypatch):
     run = fake_run(tmp_path / "run")
     (run / "launch.json").write_text('{"engine": "slurm", "job_id": "5"}')
     told = []
-    monkeypatch.setattr(launcher.slurm, "cancel", lambda folder, kill: told.append((folder, kill)))
-    launcher.stop(run, kill=True)
-    assert told == [(run, True)] and (run / "stop.json").exists()
+    monkeypatch.setattr(launcher.slurm, "cancel", lambda folder, kill, grace_s: told.append((folder, kill, grace_s)))
+    launcher.stop(run, grace_s=3.0, kill=True)
+    assert told == [(run, True, 3.0)] and not (run / "stop.json").exists()  # cancel writes it, once Slurm answers
 
 
 def test_no_folder_no_run(tmp_path):

@@ -203,16 +203,10 @@ def test_a_job_of_slurm(run, monkeypatch, phase, files, state):
         assert (seen.rank, seen.reason) == (1, "no memory")
 
 
-def test_slurm_is_asked_now_and_then_only(run, monkeypatch):
-    asked = []
-    monkeypatch.setattr(run_state.slurm, "job_state", lambda folder: asked.append(1) or JobState("18", "waiting"))
-    write(run / "launch.json", JOB | {"job_id": "18"})
-    for _ in range(5):
-        assert read_state(run).state == "queued"
-    assert len(asked) == 1
-    write(run / "launch.json", JOB | {"job_id": "19"})
-    read_state(run)
-    assert len(asked) == 2
+def test_a_job_that_was_requeued_before_its_first_step_waits(run, monkeypatch):
+    monkeypatch.setattr(run_state.slurm, "job_state", lambda folder: JobState("17", "waiting", restarts=1))
+    write(run / "launch.json", JOB)
+    assert read_state(run).state == "waiting"
 
 
 def test_broken_files_never_raise(run):
