@@ -14,6 +14,8 @@ from mseg_studio.ui.workspaces.segment.notice import Notice
 _TIMEOUT_MS = 600_000
 _CALM_MS = 700
 """After the last event: contours, thumbnails and probabilities arrive on their own."""
+_LOOKS = 5
+"""Calm moments in which a training run must have been on screen."""
 
 
 class Screenshot(QObject):
@@ -23,6 +25,7 @@ class Screenshot(QObject):
         super().__init__(window)
         self._window, self._path, self._frame, self._probe = window, path, frame, probe
         self.problem = ""
+        self._looks = 0
         self._calm = QTimer(self, interval=_CALM_MS, singleShot=True)
         self._calm.timeout.connect(self._save)
         self._limit = QTimer(self, interval=_TIMEOUT_MS, singleShot=True)
@@ -79,7 +82,11 @@ class Screenshot(QObject):
         from mseg_studio.ui.workspaces.train.workspace import TrainWorkspace
 
         page = self._window.page("train")
-        return isinstance(page, TrainWorkspace) and page.runs.current is not None and page.look is None
+        if not isinstance(page, TrainWorkspace) or page.runs.current is None:
+            return False
+        # Behind the first look come the colours of its classes and the predictions on its fixed images.
+        self._looks += page.look is not None
+        return self._looks < _LOOKS
 
     def _fail(self, problem: str) -> None:
         self.problem = self.problem or problem
