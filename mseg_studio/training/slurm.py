@@ -49,9 +49,10 @@ def has_slurm() -> bool:
 def submit(folder: Path, options: SlurmOptions, *, name: str = "") -> str:
     """Hand the run in `folder` (its config.yaml is there) to Slurm; new or to be continued. Returns the job's number.
 
-    Writes slurm.sh and launch.json. Raises SchedulerUnreachable, SlurmRefused (what sbatch said), RunFailed when a job
-    of this run still waits or runs, OSError.
+    Writes slurm.sh and launch.json. Raises ConfigError when the time limit leaves no time to train,
+    SchedulerUnreachable, SlurmRefused (what sbatch said), RunFailed when a job of the run still waits or runs, OSError.
     """
+    options.check_time()
     state = job_state(folder, max_age_s=0)
     if state is not None and state.alive:
         raise RunFailed(f"job {state.job_id} of this run is {state.phase} still; cancel it first", path=folder)

@@ -18,6 +18,8 @@ SCRIPT_NAME = "slurm.sh"
 OUTPUT_NAME = "log/launcher.txt"
 """What the batch script and srun print, in the folder of the run."""
 
+_EARLY_S = 60
+"""Slurm looks at time limits once a minute."""
 _WORD = re.compile(r"[\w.,:+@%/=-]+", re.ASCII)
 _CONSTRAINT = re.compile(r"[\w.,:+@%/=&|()\[\]*!-]+", re.ASCII)
 _TIME = re.compile(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}", re.ASCII)
@@ -86,7 +88,23 @@ class SlurmOptions:
                 raise ConfigError(f"Slurm option '{key}' is given twice")
             else:
                 values[key] = _converted(key, kinds[key], text.strip())
-        return cls(**values)
+        options = cls(**values)
+        options.check_time()
+        return options
+
+    def check_time(self) -> None:
+        """Raise ConfigError when the time limit leaves no time to train before the run is told to save.
+
+        Such a run would go back into the queue for ever. It is no part of every value's check, so that a form can have
+        one of the two options changed before the other.
+        """
+        limit_s = _seconds(self.time) if self.time else 0
+        least_s = self.signal_s + _EARLY_S
+        if 0 < limit_s <= least_s:  # 0 is no limit
+            raise ConfigError(
+                f"Slurm option time is '{self.time}', expected more than {least_s} s: the run is told to save "
+                f"{self.signal_s} s before (signal_s), and Slurm may do so {_EARLY_S} s earlier"
+            )
 
     def words(self) -> tuple[str, ...]:
         """The `key=value` words that `parse` reads, of all options that are not at their default."""
@@ -190,6 +208,16 @@ def _check(options: SlurmOptions) -> None:
     for line in (*options.setup, options.python):
         if any(character in line for character in "\n\r\0"):
             raise ConfigError(f"'{line}' has a line break, expected one line")
+
+
+def _seconds(time: str) -> int:
+    """A time limit as Slurm reads it, in seconds: minutes[:seconds], hours:minutes:seconds, days-hours[:minutes...]."""
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if not dash and len(parts) < 3:
+        parts.insert(0, 0)  # it begins with minutes
+    parts += [0] * (3 - len(parts))
+    return int(days or 0) * 86400 + parts[0] * 3600 + parts[1] * 60 + parts[2]
 
 
 def _converted(key: str, kind: str, text: str) -> str | int | bool:

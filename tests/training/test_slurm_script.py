@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mseg_studio.errors import ConfigError
-from mseg_studio.training.slurm_script import SlurmOptions, job_name, sbatch_argv, script
+from mseg_studio.training.slurm_script import SlurmOptions, _seconds, job_name, sbatch_argv, script
 
 ALL = (
     "partition=gpu,long", "account=vision", "qos=high", "time=1-12:30", "nodes=2", "processes_per_node=3",
@@ -71,6 +71,24 @@ def test_the_interpreter_is_this_one_unless_said_otherwise() -> None:
 )
 def test_names_of_jobs_hold_plain_letters(name: str, expected: str) -> None:
     assert job_name(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [("90", 5400), ("4:30", 270), ("1:2:3", 3723), ("2-12", 216000), ("1-0:5", 86700), ("1-0:0:7", 86407)],
+)
+def test_time_limits_are_read_as_slurm_does(time: str, seconds: int) -> None:
+    assert _seconds(time) == seconds
+
+
+def test_a_limit_that_leaves_no_time_to_train_is_refused() -> None:
+    """It would be told to save at once and put back into the queue for ever."""
+    assert SlurmOptions.parse(["time=3:01"]).time == "3:01"
+    assert SlurmOptions.parse(["time=0", "signal_s=600"]).time == "0", "no limit"
+    with pytest.raises(ConfigError, match="Slurm option time is '3', expected more than 180 s"):
+        SlurmOptions.parse(["time=3"])
+    with pytest.raises(ConfigError, match="Slurm option time is '10', expected more than 660 s"):
+        SlurmOptions.parse(["time=10", "signal_s=600"])
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,14 @@ def test_a_number_with_its_cluster(say: Say, tmp_path: Path) -> None:
         slurm.submit(other.path, slurm.SlurmOptions())
 
 
+def test_a_limit_without_time_to_train_is_not_submitted(say: Say, tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", make_config())
+    calls = say("sbatch", "12\n")
+    with pytest.raises(ConfigError, match="expected more than 180 s"):
+        slurm.submit(run.path, slurm.SlurmOptions(time="2"))
+    assert calls.read_text() == ""
+
+
 def test_a_stopped_run_keeps_its_result_until_there_is_a_job(say: Say, tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", make_config())
     run.write_result("stopped", reason="before", step=3, best=None)
