@@ -57,7 +57,12 @@ def _train(window: MainWindow) -> QWidget:
     from mseg_studio.ui.workspaces.train.workspace import TrainWorkspace
 
     page = TrainWorkspace(window.services, window.theme, layout_store() if window.remember else None)
-    page.model_installed.connect(lambda _name: window.workspace.refresh_models())
+
+    def use(name: str) -> None:
+        window.workspace.refresh_models()
+        window.session.choose(model=name)
+
+    page.model_installed.connect(use)
     return page
 
 

@@ -243,6 +243,7 @@ def test_the_model_of_a_run_comes_into_the_list(
     QTest.mouseClick(page.bar.use, LEFT)
     assert names == ["my-street"]
     assert "my-street" in [model.name for model in window.workspace.models], "Segment offers it at once"
+    assert window.session.choice.model == "my-street"
 
 
 def test_a_run_elsewhere_is_opened_and_found_again(open_window: Any, qtbot: Any, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Charts(QWidget):
             grid.setRowStretch(line, 1)
             grid.setColumnStretch(line, 1)
         theme.changed.connect(lambda: self._draw(force=True))
+        self._draw(force=True)
 
     # -- building ------------------------------------------------------------------------------------------------
 

@@ -60,8 +60,9 @@ class ConfigPanel(Section):
             self._add("", problem or "nothing yet", "")
             return
         changes = preset.changes if preset is not None else ()
-        count = f"{len(changes)} change{'s' if len(changes) != 1 else ''}" if changes else "unchanged"
-        self._add("preset", preset.name if preset is not None and preset.name else "own", count)
+        if preset is not None:
+            count = f"{len(changes)} change{'s' if len(changes) != 1 else ''}" if changes else "unchanged"
+            self._add("preset", preset.name or "own", count)
         keys = {change.key for change in changes}
         self._add("network", values.get("network"), "")
         self._add("start", Path(str(values.get("start", ""))).name, "")

@@ -90,7 +90,7 @@ class RunActions(QObject):
         if good:
             name = next(filter(None, reversed(names)), folder.name)
             self.installed.emit(name)
-            self.told.emit(f"{name} is in the list of models: choose it in Segment.")
+            self.told.emit(f"{name} is in the list of models and chosen in Segment.")
         else:
             self.failed.emit(message)
         self.changed.emit()

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from mseg_studio.errors import printable
+from mseg_studio.training.run_state import RunState
 from mseg_studio.ui.services import Services
 from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.workspaces.train.charts import Charts
@@ -101,6 +102,16 @@ class RunPage(QWidget):
         self.config.show_config(look.config, look.preset, look.config_problem)
         self.images.show_samples(look.samples)
         self.devices.show_meters(look.meters)
+
+    def show_waiting(self, name: str, state: RunState) -> None:
+        """What the list knows of a run, until its folder was read; nothing is left of the one before."""
+        self.head.show_run(name, state)
+        self.legend.show_runs([name])
+        self.charts.show_looks([])
+        self.log.show_lines((), ())
+        self.config.show_config(None, None, "reading…")
+        self.images.show_samples(())
+        self.devices.show_meters([])
 
     def _restyle(self) -> None:
         tones = self._theme.tones

@@ -68,6 +68,8 @@ class RunReader:
         self._config: Mapping[str, Any] | None = None
         self._problem = ""
         self._preset: Preset | None = None
+        self._recipe: str | None = None
+        """Recipe of a configuration that was not compared with it yet."""
         self._samples: tuple[FixedSample, ...] = ()
 
     def look(self, *, weight: float, whole: bool) -> RunLook:
@@ -112,6 +114,9 @@ class RunReader:
             self._config, self._problem = None, f"{path}: {error.strerror or error}"
             return
         if changed_at == self._config_at:
+            if self._recipe is not None and self._config is not None:
+                # Not at the first look: to read all recipes takes longer than all the rest.
+                self._preset, self._recipe = preset_of(self._config, recipe=self._recipe), None
             return
         self._config_at = changed_at
         try:
@@ -119,7 +124,7 @@ class RunReader:
             recipe = str(read_json(self.folder / "origin.json").get("recipe") or "")
             if not isinstance(values, dict):
                 raise ConfigError("expected `key: value` lines", path=path)
-            self._config, self._problem, self._preset = values, "", preset_of(values, recipe=recipe)
+            self._config, self._problem, self._recipe = values, "", recipe
         except MSegStudioError as error:
             self._config, self._problem, self._preset = None, str(error), None
 

@@ -174,6 +174,9 @@ class TrainWorkspace(WorkspacePage):
         self.run_page.notes.show_run(folder)
         self._show_page(leave_form=True)
         self._watch()
+        if folder is not None and folder not in self.looks:
+            state = self.runs.model.states.get(folder, RunState("new"))
+            self.run_page.show_waiting(folder.name, state)
         self._on_looked(self.looks)
 
     def _watch(self) -> None:
