@@ -43,7 +43,7 @@ def texts_of_run(folder: RunFolder, config: TrainConfig, best: Mapping[str, Any]
         licence=_licence(config),
         data="; ".join(_data(dataset) for dataset in config.trained),
         note=_NOTE if best else "",
-        command=shlex.join(["mseg-studio", "train", str(folder.config_file)]),
+        command=shlex.join(["mseg-studio", "train", f"{folder.path.name}/{folder.config_file.name}"]),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         metrics=_metrics(folder, config, best) if best else (),
     )
