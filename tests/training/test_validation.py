@@ -104,6 +104,7 @@ def test_several_datasets_by_their_own_classes(tmp_path: Path) -> None:
     mious = [single.miou for single in alone]
     assert [part["miou"] for part in result.by_dataset.values()] == mious
     assert alone[1].iou.keys() == {"sky", "road"}
+    assert mious[1] == pytest.approx(sum(alone[1].iou.values()) / 2), "the car row is not one of its classes"
     assert result.miou == pytest.approx(2 / (1 / mious[0] + 1 / mious[1]))
     assert result.images == 5
 
