@@ -8,9 +8,11 @@ from pathlib import Path
 
 from mseg_studio.datasets.description import DatasetDescription
 from mseg_studio.errors import CheckpointError, ConfigError, DatasetError, MSegStudioError, TaxonomyError
+from mseg_studio.taxonomy.catalog import default_catalog
 from mseg_studio.taxonomy.model import UNLABELED
 from mseg_studio.training.config import DatasetConfig, TrainConfig
 from mseg_studio.training.head import head_of, open_dataset, resolved
+from mseg_studio.training.recipes import OWN
 from mseg_studio.training.start_choice import start_of
 from mseg_studio.ui.workspaces.train.form_values import Draft
 
@@ -61,6 +63,12 @@ class Checked:
 
 def check(draft: Draft) -> Checked:
     """Read what the draft names: descriptions, folders, start weights. Never raises what a person can act on."""
+    taxonomy = str(draft.value("taxonomy"))
+    try:
+        if taxonomy != OWN:
+            default_catalog().taxonomy(taxonomy)
+    except TaxonomyError as error:
+        return Checked(None, tuple(DatasetFacts() for _ in draft.datasets), place="taxonomy", reason=error.reason)
     facts = tuple(_facts(dataset, draft) for dataset in draft.datasets)
     if not draft.datasets:
         return Checked(None, facts, place="data", reason="Choose the data: drop its folder here")
@@ -132,7 +140,7 @@ def _targets(
     shown = [name for name in dict.fromkeys(dataset.taxonomy.names) if name in own and name != UNLABELED]
     links = config.classes
     if not links:
-        target = dataset.taxonomy.name if taxonomy == "own" else taxonomy
+        target = dataset.taxonomy.name if taxonomy == OWN else taxonomy
         links = resolved(TrainConfig("x", (dataclasses.replace(config, name="x", train_split="x"),), 1, 1,
                                      taxonomy=target)).datasets[0].classes  # fmt: skip
     return tuple(name for name in shown if name in links), tuple(name for name in shown if name not in links)

@@ -274,6 +274,8 @@ class NewRunPage(QWidget):
         parts = self.parts
         parts.data.show_facts(found.datasets)
         parts.dataset_page.show_data(draft.datasets, found.datasets, found.config)
+        if found.place in parts.form.rows:
+            parts.form.show_draft(draft, {**draft.problems(), found.place: found.reason})
         if found.place == "start":
             parts.first.show_start(draft.start, problem=found.reason if draft.start else "")
         if self._measured is not None and found.config != self._measured and not self.dry_run.running:
