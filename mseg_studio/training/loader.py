@@ -26,6 +26,8 @@ from mseg_studio.training.data import TrainData
 from mseg_studio.training.sampler import Draw, check_batch, draws_of
 
 _MOST_WORKERS = 8
+_PATIENCE_S = 10.0
+"""How long an end waits for a crop that is being made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class CropLoader:
         self._next_step, self._made_step = first_step, first_step
         self._changed = threading.Condition()
         self._closed = False
+        self._failure: Exception | None = None
         self._threads: list[threading.Thread] = []
         self._cv_threads = cv2.getNumThreads()
 
@@ -123,13 +126,13 @@ class CropLoader:
         self.close()
 
     def close(self) -> None:
-        """End the threads, each after the crop it is at."""
+        """End the threads, each after the crop it is at. One that hangs in a dead disk is left behind."""
         with self._changed:
             self._closed = True
             self._coming.clear()
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(_PATIENCE_S)
         if self._threads:
             cv2.setNumThreads(self._cv_threads)
         self._threads.clear()
@@ -146,6 +149,8 @@ class CropLoader:
         start = time.monotonic()
         with self._changed:
             while not (self._coming and (self._coming[0].left == 0 or self._coming[0].error)):
+                if self._failure is not None:
+                    raise self._failure
                 self._changed.wait()
             first = self._coming[0]
             if first.error is not None:
@@ -160,22 +165,30 @@ class CropLoader:
             yield self.next()
 
     def _work(self) -> None:
-        while (task := self._take()) is not None:
-            coming, part, row, draw = task
-            try:
-                crop = self._data.crop(draw)
-                coming.pixels[part][row] = crop.pixels_HW3
-                coming.labels[part][row] = crop.labels_HW
-                coming.names[part][row] = crop.name
-            except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
-                with self._changed:
-                    coming.error = coming.error or error
-                    self._changed.notify_all()
-                continue
+        try:
+            while (task := self._take()) is not None:
+                self._make(*task)
+        except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
             with self._changed:
-                coming.left -= 1
-                if coming.left == 0:
-                    self._changed.notify_all()
+                self._failure = error
+                self._changed.notify_all()
+
+    def _make(self, coming: _Coming, part: int, row: int, draw: Draw) -> None:
+        """One crop, or the reason why there is none, which comes up with its step."""
+        try:
+            crop = self._data.crop(draw)
+            coming.pixels[part][row] = crop.pixels_HW3
+            coming.labels[part][row] = crop.labels_HW
+            coming.names[part][row] = crop.name
+        except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
+            with self._changed:
+                coming.error = coming.error or error
+                self._changed.notify_all()
+            return
+        with self._changed:
+            coming.left -= 1
+            if coming.left == 0:
+                self._changed.notify_all()
 
     def _take(self) -> tuple[_Coming, int, int, Draw] | None:
         """The next crop to make, as soon as there is room for one; None at the end."""

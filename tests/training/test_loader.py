@@ -138,6 +138,31 @@ def test_an_error_comes_with_its_step_and_ends_the_threads() -> None:
     assert _crop_threads() == []
 
 
+def test_what_breaks_outside_of_a_crop_is_no_endless_wait(monkeypatch) -> None:
+    data = _Slow()
+    data.allowed.release(1000)
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError("no room for a batch")
+
+    with CropLoader(data, make_config(steps=50, batch=2, workers=2)) as loader:
+        loader.next()
+        monkeypatch.setattr("mseg_studio.training.loader._Coming", no_memory)
+        with pytest.raises(MemoryError, match="no room"):
+            for _ in range(20):
+                loader.next()
+    assert _crop_threads() == []
+
+
+def test_a_thread_that_hangs_does_not_hold_up_the_end(monkeypatch) -> None:
+    monkeypatch.setattr("mseg_studio.training.loader._PATIENCE_S", 0.05)
+    data = _Slow()
+    with CropLoader(data, make_config(steps=50, batch=2, workers=1)):
+        _wait_until(lambda: len(data.begun) == 1)
+    data.allowed.release(1000)
+    _wait_until(lambda: _crop_threads() == [])
+
+
 def test_a_file_that_vanishes_while_it_runs_is_named(tmp_path: Path) -> None:
     config = make_config(make_dataset(tmp_path, images=9), steps=50)
     data = TrainData.open(config, head_of(config), cache_bytes=0)
