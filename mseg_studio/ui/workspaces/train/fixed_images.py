@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ from mseg_studio.ui.workspaces.train.words import grouped
 _SIDE_PX = 640
 _MOST_KEPT = 64
 _OPACITY = 0.5
+_AGAIN_S = 5.0
 
 _Pixels = npt.NDArray[np.uint8]
 
@@ -35,7 +38,8 @@ class FixedImages(Section):
         self._at = 0
         self._newest = True
         self._kept: dict[str, _Pixels | None] = {}
-        self._asked: set[str] = set()
+        self._asked: dict[str, float] = {}
+        """When each picture was asked for: who opens another source in Segment drops what waits."""
         self.picture = _Picture()
         self.words = ElidedLabel()
         self.words.setObjectName("small")
@@ -64,6 +68,8 @@ class FixedImages(Section):
     def show_samples(self, samples: tuple[FixedSample, ...]) -> None:
         """Take what there is now; the newest validation stays shown while somebody looks at it."""
         if samples is self._samples:
+            if self._asked:
+                self._show()
             return
         self._samples = samples
         self._at = min(self._at, max(0, len(samples) - 1))
@@ -129,8 +135,8 @@ class FixedImages(Section):
         self.picture.show_picture(_blended(photo, over))
 
     def _pixels(self, path: str) -> _Pixels | None:
-        if path not in self._kept and path not in self._asked:
-            self._asked.add(path)
+        if path not in self._kept and time.monotonic() - self._asked.get(path, -_AGAIN_S) >= _AGAIN_S:
+            self._asked[path] = time.monotonic()
             self._media.client.thumbnail(path, _SIDE_PX)
         return self._kept.get(path)
 
@@ -141,7 +147,7 @@ class FixedImages(Section):
             self._keep(event.file, None)
 
     def _keep(self, path: str, pixels: _Pixels | None) -> None:
-        self._asked.discard(path)
+        self._asked.pop(path, None)
         self._kept[path] = pixels
         while len(self._kept) > _MOST_KEPT:
             self._kept.pop(next(iter(self._kept)))

@@ -83,7 +83,7 @@ class LineChart(QWidget):
         self._left.setWidth(46)
         self._left.enableAutoSIPrefix(False)
         self._bottom.enableAutoSIPrefix(False)
-        self._bottom.tickStrings = lambda values, _scale, _spacing: [grouped(value) for value in values]
+        self._bottom.tickStrings = lambda values, _scale, _spacing: [_whole(value) for value in values]
         self._left.tickStrings = lambda values, _scale, spacing: [_tick(value, spacing) for value in values]
         self._unit, self._has_bottom = unit, bottom
         if not bottom:
@@ -192,6 +192,7 @@ class LineChart(QWidget):
             axis.setPen(pg.mkPen(tones.line))
             axis.setTextPen(pg.mkPen(tones.dim))
             axis.setStyle(tickLength=-3, tickTextOffset=4, maxTickLevel=0)
+            axis.setTickDensity(0.6)
             axis.setTickFont(self._small())
         self._item.showGrid(x=False, y=True, alpha=0.18 if tones.dark else 0.25)
         style = {"color": tones.dim, "font-size": "11px"}
@@ -260,6 +261,11 @@ class LineChart(QWidget):
 
     def _on_manual(self, *_axes: object) -> None:
         self._fitted = False
+
+
+def _whole(value: float) -> str:
+    """A step; nothing between two steps."""
+    return grouped(value) if abs(value - round(value)) < 1e-6 else ""
 
 
 def _tick(value: float, spacing: float) -> str:
