@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mseg_studio.cli.command import OK, USAGE, Command, UsageError
 from mseg_studio.cli.terminal import ProgressLine, cancel_on_signals, print_json
 from mseg_studio.cli.train_options import add_process_arguments, add_run_arguments, config_of, plan_of
-from mseg_studio.errors import printable
+from mseg_studio.errors import MSegStudioError, printable
 
 if TYPE_CHECKING:
     from mseg_studio.progress import Progress
@@ -105,7 +105,7 @@ def _start(config: TrainConfig, plan: LaunchPlan, arguments: argparse.Namespace,
     from mseg_studio.cli.train_follow import follow
     from mseg_studio.training import launcher
     from mseg_studio.training.run_folder import RunFolder
-    from mseg_studio.training.runs import new_run_folder, register
+    from mseg_studio.training.runs import delete_run, new_run_folder, register
 
     path = folder or new_run_folder(config.name)
     RunFolder.create(path, config)
@@ -113,7 +113,11 @@ def _start(config: TrainConfig, plan: LaunchPlan, arguments: argparse.Namespace,
     if arguments.slurm is not None:
         return submit(path, arguments.slurm, as_json=arguments.json)
     plan = dataclasses.replace(plan, folder=path)
-    launcher.start(plan)
+    try:
+        launcher.start(plan)
+    except (MSegStudioError, OSError):
+        delete_run(path)  # nothing of it was computed
+        raise
     say_started(path, plan, as_json=arguments.json)
     return OK if arguments.detach else follow(path, as_json=arguments.json)
 
@@ -143,19 +147,20 @@ def submit(path: Path, words: list[str], *, as_json: bool) -> int:
 
 
 def _join(arguments: argparse.Namespace) -> int:
-    """A further machine of a run: it waits for the folder that machine 0 makes, and adds its processes."""
+    """A further machine of a run: it waits until machine 0 starts or continues it, and adds its processes."""
     from mseg_studio.training import launcher
     from mseg_studio.training.run_folder import RunFolder
+    from mseg_studio.training.run_processes import read_json
 
     if arguments.output is None:
         raise UsageError("--node-rank needs --output: the run's folder, which all machines see")
     path: Path = arguments.output.absolute()
     deadline_s = time.monotonic() + _JOIN_LIMIT_S
     with cancel_on_signals() as cancel:
-        while not (path / "config.yaml").is_file():
+        while (path / "result.json").exists() or read_json(path / "launch.json").get("nnodes") != arguments.nnodes:
             cancel.raise_if_cancelled()
             if time.monotonic() > deadline_s:
-                raise UsageError("machine 0 has made no run in this folder within ten minutes", path=path)
+                raise UsageError(f"machine 0 of {arguments.nnodes} has started no run here in ten minutes", path=path)
             time.sleep(0.5)
     plan = plan_of(arguments, RunFolder.open(path).config(), path)
     launcher.start(plan)

@@ -108,9 +108,9 @@ def _watched(
     steps = min(_FIRST_STEPS, config.steps)
     while True:
         cancel.raise_if_cancelled()
-        reader.poll()
         memory_bytes = max(memory_bytes, _memory_bytes(path))
-        state = read_state(path)
+        state = read_state(path)  # before its metrics: once it has ended nothing is added
+        reader.poll()
         if state.state in ("failed", "lost"):
             rank = "" if state.rank is None else f"rank {state.rank}: "
             raise RunFailed(f"{rank}{state.reason}. {state.advice}")

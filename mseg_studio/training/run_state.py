@@ -31,6 +31,7 @@ ENDED = frozenset({"finished", "stopped", "failed"})
 """States that a run's result tells."""
 
 _TAIL_BYTES = 1 << 16
+_QUIET_S = 600.0
 _SILENT_S = 300.0
 """A run on another machine that said nothing for so long is lost: its processes cannot be looked at from here."""
 
@@ -168,7 +169,13 @@ def _verdict(seen: _Seen) -> _Verdict:
         return _Verdict("stopping")
     if first is not None and first not in seen.alive:
         return _Verdict("stopping", "what watched over it was killed: its processes save and end")
-    return _Verdict("running" if seen.ranks and seen.progress else "starting")
+    return _Verdict("running" if seen.ranks and seen.progress else "starting", _silence(seen))
+
+
+def _silence(seen: _Seen) -> str:
+    """A word about a run that says nothing for long: a step may be slow, or its processes wait for one that hangs."""
+    silent_s = time.time() - seen.updated
+    return f"it has said nothing for {duration(silent_s)}" if silent_s > _QUIET_S else ""
 
 
 def _far_verdict(seen: _Seen, first: RunProcess) -> _Verdict:

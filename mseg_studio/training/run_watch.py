@@ -92,7 +92,9 @@ class RunWatch:
 
     def _own(self) -> dict[int, RunProcess]:
         """Ranks of this machine that have said who they are."""
-        return {rank: process for rank, process in rank_processes(self._folder.path).items() if process.is_here}
+        first = self._plan.node_rank * self._plan.processes
+        found = rank_processes(self._folder.path)
+        return {rank: found[rank] for rank in range(first, first + self._plan.processes) if rank in found}
 
     def _has_failed(self) -> bool:
         return first_failure(rank_files(self._folder.path), self._deaths) is not None

@@ -88,7 +88,8 @@ def delete_run(folder: Path) -> None:
     alive = run_processes(folder)
     if alive:
         raise RunFailed(f"it is going on (pid {alive[0].pid}); stop it first", path=folder)
-    for name in _PARTS:
+    locks = [path.name for path in folder.glob("launch.*.lock")]
+    for name in (*locks, *_PARTS):
         part = folder / name
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part)

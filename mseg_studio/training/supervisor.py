@@ -65,7 +65,7 @@ def supervise(plan: LaunchPlan, *, tell_started: Callable[[], None]) -> None:
     Raises ConfigError when there is no run, RunFailed when it is going already, OSError.
     """
     folder = RunFolder.open(plan.folder)
-    with _locked(folder.path):
+    with _locked(folder.path, plan):
         _clear(folder, plan)
         launcher_log = folder.launcher_log
         launcher_log.parent.mkdir(exist_ok=True)
@@ -137,16 +137,18 @@ def _leave_the_terminal(log: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, plan: LaunchPlan) -> Iterator[None]:
     """Hold the run's lock. Raises RunFailed when another supervisor holds it, or when old processes are alive."""
     import fcntl
 
-    with (folder / LOCK_FILE).open("ab") as stream:
+    # One lock a machine: the folder may lie on a disk that all of them see, where locks hold for all of them too.
+    name = f"launch.{plan.node_rank}.lock" if plan.node_rank else LOCK_FILE
+    with (folder / name).open("ab") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RunFailed("this run is going on already, or ends just now", path=folder) from error
-        alive = run_processes(folder)
+        alive = () if plan.node_rank else run_processes(folder)
         if alive:
             raise RunFailed(f"processes of this run are still alive, as pid {alive[0].pid}; stop it first", path=folder)
         yield

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,10 +12,12 @@ import pytest
 
 from mseg_studio.errors import RunFailed
 from mseg_studio.training import launcher, supervisor
+from mseg_studio.training.launcher import LaunchPlan
 from mseg_studio.training.run_folder import RankEnd, RunFolder
 from mseg_studio.training.run_processes import launched, rank_processes, read_json
 from mseg_studio.training.run_state import read_state
 from tests.training.run_factory import (
+    FAKE,
     end_run,
     fake_run,
     plan_of,
@@ -223,3 +226,28 @@ def test_the_last_act_of_a_job_tells_what_rank_0_could_not(tmp_path):
     before = (run / "result.json").read_bytes()
     supervisor.finish(run)
     assert (run / "result.json").read_bytes() == before
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_two_machines_share_a_folder_and_a_rank_that_dies_on_the_other_is_named(run):
+    fake_run(run, r1={"step": 300, "act": "kill"})
+    plans = [
+        LaunchPlan(run, 1, nnodes=2, node_rank=rank, rendezvous=f"127.0.0.1:{port}", worker=FAKE)
+        for port in (free_port(),)
+        for rank in (0, 1)
+    ]
+    for plan in plans:
+        launcher.start(plan)
+    wait_for(lambda: len(rank_processes(run)) == 2)
+    wait_for_steps(run)
+    assert read_state(run).processes == 2
+    seen = wait_until(run, "failed")
+    assert seen.rank == 1
+    wait_until_gone(run)
+    wait_for(lambda: (run / "result.json").exists())
+    assert read_json(run / "result.json")["rank"] == 1
