@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import psutil
+from mseg_studio.training.free_memory import free_memory_bytes
 
 if TYPE_CHECKING:
     from mseg_studio.training.data import Sample
@@ -23,7 +23,7 @@ _SHARE = 0.25
 
 def default_cache_bytes(processes: int) -> int:
     """What each of `processes` on this machine may keep."""
-    return int(psutil.virtual_memory().available * _SHARE) // max(1, processes)
+    return int(free_memory_bytes() * _SHARE) // max(1, processes)
 
 
 class SampleCache:
