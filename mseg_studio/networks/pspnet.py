@@ -166,7 +166,9 @@ def _stage(in_channels: int, channels: int, blocks: int, *, stride: int = 1, dil
 
 def _head(in_channels: int, channels: int, num_classes: int) -> nn.Sequential:
     return nn.Sequential(
-        *_conv_norm_relu(in_channels, channels), SampleDropout2d(_DROPOUT), nn.Conv2d(channels, num_classes, 1)
+        *_conv_norm_relu(in_channels, channels),
+        SampleDropout2d(_DROPOUT, channels),
+        nn.Conv2d(channels, num_classes, 1),
     )
 
 

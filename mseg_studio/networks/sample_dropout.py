@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,33 +18,32 @@ class SampleDropout2d(nn.Module):
     After `seed_dropout` the channels of a sample follow from its seed alone; before, from torch's global generator.
     """
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: float, channels: int) -> None:
         super().__init__()
-        self.p = p
-        self.seeds: tuple[int, ...] | None = None
+        self.p, self.channels = p, channels
+        self.factors_NC: Tensor | None = None
+        """Of every sample's channels; a plain attribute, for a new batch is no new program to a compiled network."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape. Raises ValueError unless there is one seed a sample."""
+        """(N, channels, H, W) to the same shape. Raises ValueError unless there was one seed a sample."""
         if not self.training or self.p == 0:
             return x
-        if self.seeds is None:
+        if self.factors_NC is None:
             return functional.dropout2d(x, self.p)
-        if len(self.seeds) != len(x):
-            raise ValueError(f"{len(self.seeds)} dropout seeds for {len(x)} samples")
-        kept_NC = torch.stack([self._kept(seed, x.shape[1]) for seed in self.seeds])
-        return x * kept_NC.to(x.device, x.dtype)[:, :, None, None]
+        if len(self.factors_NC) != len(x):
+            raise ValueError(f"{len(self.factors_NC)} dropout seeds for {len(x)} samples")
+        return x * self.factors_NC.to(x.dtype)[:, :, None, None]
 
-    def _kept(self, seed: int, channels: int) -> Tensor:
-        """Factor of every channel (C,): 0, or what keeps the mean. Made on the CPU: every device gets the same."""
+    def factors(self, seed: int) -> Tensor:
+        """Factor of every channel (channels,): 0, or what keeps the mean. On the CPU: every device gets the same."""
         generator = torch.Generator().manual_seed(seed)
-        return (torch.rand(channels, generator=generator) >= self.p) / (1 - self.p)
+        return (torch.rand(self.channels, generator=generator) >= self.p) / (1 - self.p)
 
 
 def seed_dropout(network: nn.Module, seeds: Sequence[int]) -> None:
     """Give the samples of the next batch their seeds, for every dropout of the network another one made of them."""
-    for number, layer in enumerate(_layers(network)):
-        layer.seeds = tuple((seed * _MIX + number) & _SEED_BITS for seed in seeds)
-
-
-def _layers(network: nn.Module) -> Iterator[SampleDropout2d]:
-    return (module for module in network.modules() if isinstance(module, SampleDropout2d))
+    layers = [module for module in network.modules() if isinstance(module, SampleDropout2d)]
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    for number, layer in enumerate(layers):
+        factors = [layer.factors((seed * _MIX + number) & _SEED_BITS) for seed in seeds]
+        layer.factors_NC = torch.cat([torch.zeros(0), *factors]).view(len(seeds), layer.channels).to(device)
