@@ -46,6 +46,7 @@ def test_the_tightest_group_counts(groups: Path) -> None:
 
 
 def test_copies_of_files_are_given_up(groups: Path) -> None:
+    (groups.parent / "own").write_text("0::/\n")
     _limit(groups, str(500 * _MB), 400 * _MB)
     (groups / "memory.stat").write_text(f"anon {100 * _MB}\ninactive_file {300 * _MB}\n")
     assert free_memory_bytes() == 400 * _MB
