@@ -12,8 +12,9 @@ import pytest
 
 from mseg_studio.cli.main import main
 from mseg_studio.cli.train_options import dataset_of_word
-from mseg_studio.errors import MSegStudioError
+from mseg_studio.errors import MSegStudioError, RunFailed
 from mseg_studio.training.config_file import load_config, save_config
+from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.run_processes import launched
 from mseg_studio.training.run_state import read_state
 from mseg_studio.training.runs import known_runs, runs_folder
@@ -168,6 +169,34 @@ def test_slurm_submits_and_keeps_its_words(capsys, config, folder, monkeypatch):
     code, out, _ = run(capsys, str(config), "--output", str(folder), "--slurm", "nodes=2", "time=10", "--json")
     assert code == 0 and lines(out)[0] == {"run": str(folder), "job_id": "27"}
     assert json.loads((folder / "slurm.json").read_text())["words"] == ["nodes=2", "time=10"]
+
+
+def test_a_start_that_fails_leaves_nothing(capsys, config, folder, monkeypatch):
+    from mseg_studio.training import launcher
+
+    def refuse(plan):
+        raise RunFailed("no", path=plan.folder)
+
+    monkeypatch.setattr(launcher, "start", refuse)
+    assert run(capsys, str(config), "--output", str(folder))[0] == 1
+    assert not folder.exists() and known_runs() == ()
+
+
+def test_a_further_machine_waits_for_the_first_and_adds_its_processes(capsys, config, folder, monkeypatch):
+    from mseg_studio.cli import train
+    from mseg_studio.training import launcher
+
+    words = (str(config), "--output", str(folder), "--nnodes", "2", "--rendezvous", "a:1", "--node-rank", "1")
+    monkeypatch.setattr(train, "_JOIN_LIMIT_S", 0.0)
+    code, _, err = run(capsys, *words)
+    assert code == 2 and "has started no run" in err
+    RunFolder.create(folder, load_config(config)).write_launch(world_size=2, nnodes=2, engine="torchrun")
+    started = []
+    monkeypatch.setattr(launcher, "start", started.append)
+    code, out, _ = run(capsys, *words, "--json")
+    (folder / "launch.json").unlink()  # it names this process
+    assert code == 0 and lines(out)[0]["processes"] == 2
+    assert (started[0].node_rank, started[0].folder) == (1, folder)
 
 
 def follower(config: Path, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
