@@ -39,6 +39,8 @@ def load_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors
         name, _, key = full.rpartition("/")
         if name not in parameters:
             raise ValueError(f"the optimizer's state names '{name}', which the network does not have")
-        # The layout must be the parameter's own: another one is slower, and sums in another order.
-        laid_out = torch.empty_like(parameters[name]).copy_(value) if value.ndim else value
-        optimizer.state.setdefault(parameters[name], {})[key] = laid_out.detach()
+        own = parameters[name]
+        # The layout must be the parameter's own: another one is slower, and sums in another order. The count of steps
+        # lies where the parameter does, as the fused optimizers want it.
+        laid_out = torch.empty_like(own).copy_(value) if value.ndim else value.to(own.device, copy=True)
+        optimizer.state.setdefault(own, {})[key] = laid_out.detach()
