@@ -54,10 +54,10 @@ class Card(QFrame):
         for name, button in self.views.items():
             button.setChecked(name == key)
 
-    def show_value(self, value: str, note: str) -> None:
-        """The newest value, and what it is of."""
+    def show_value(self, value: str, note: str, *shorter: str) -> None:
+        """The newest value, and what it is of; `shorter` where there is less room."""
         self.value.setText(value)
-        self.note.setText(note, "")  # a few letters of it would say nothing
+        self.note.setText(note, *shorter, "")  # a few letters of it would say nothing
 
     def add_tool(self, tool: QWidget) -> None:
         """Put a control into the head, before the values."""

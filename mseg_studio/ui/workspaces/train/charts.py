@@ -72,7 +72,6 @@ class Charts(QWidget):
         self.loss.body.addWidget(self.loss_chart)
         self.loss.add_tool(self.smoothing)
         self.loss.viewed.connect(lambda _view: self._draw(force=True))
-        self.loss_chart.pointed.connect(lambda step: self._point(self.loss, self.loss_chart, step))
 
     def _make_validation(self) -> None:
         views = [("miou", "mIoU"), ("dataset", "Datasets"), ("loss", "Loss"), ("class", "Class")]
@@ -81,7 +80,6 @@ class Charts(QWidget):
         self.validation_chart = LineChart(self._theme, name="Validation over steps")
         self.validation.body.addWidget(self.validation_chart)
         self.validation.viewed.connect(lambda _view: self._draw(force=True))
-        self.validation_chart.pointed.connect(lambda step: self._point(self.validation, self.validation_chart, step))
 
     def _make_bars(self) -> None:
         self.classes = Card(self._theme, "Per-class IoU", [("iou", "Best first"), ("name", "Name"), ("id", "Id")])
@@ -108,9 +106,8 @@ class Charts(QWidget):
         self.wait_chart = LineChart(self._theme, name="Share of time spent waiting for data", unit="wait %", low=0.0)
         self.wait_chart.plot.setXLink(self.speed_chart.plot)
         self.memory_chart = LineChart(self._theme, name="Memory over steps", unit="GB", low=0.0)
-        for chart, stretch in ((self.speed_chart, 3), (self.wait_chart, 2), (self.memory_chart, 5)):
+        for chart, stretch in ((self.speed_chart, 1), (self.wait_chart, 1), (self.memory_chart, 2)):
             self.speed.body.addWidget(chart, stretch)
-            chart.pointed.connect(lambda step, chart=chart: self._point(self.speed, chart, step))
         self.speed.viewed.connect(lambda _view: self._draw(force=True))
 
     # -- what is shown -------------------------------------------------------------------------------------------
@@ -312,18 +309,7 @@ class Charts(QWidget):
             self.validation.show_value("", " · ".join(values))
         else:
             words = f"best {compact(best.miou)} @ {grouped(best.step)}" if best is not None else ""
-            self.validation.show_value(compact(last.miou), words)
-
-    def _point(self, card: Card, chart: LineChart, step: float | None) -> None:
-        if step is None:
-            self._rest(card)
-            return
-        found = chart.values_at(step)[::-1]
-        if not found:
-            return
-        several = len(found) > 1
-        values = [f"{one.name} {compact(value)}" if several else compact(value) for one, _at, value in found[:5]]
-        card.show_value("", " · ".join([f"step {grouped(found[0][1])}", *values]))
+            self.validation.show_value(compact(last.miou), words, words.partition(" @")[0])
 
 
 def _scores(found: Sequence[Validated], dataset: str) -> Column:

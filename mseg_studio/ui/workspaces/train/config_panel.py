@@ -36,6 +36,7 @@ class ConfigPanel(Section):
         super().__init__("Configuration")
         self._theme = theme
         self._rows: list[QLabel] = []
+        self._used = 0
         self._shown: tuple[object, ...] = ()
         theme.changed.connect(lambda: self._fill(*self._shown) if self._shown else None)
 
@@ -49,16 +50,18 @@ class ConfigPanel(Section):
 
     def texts(self) -> list[str]:
         """What is shown, line by line."""
-        return [row.property("plain") for row in self._rows]
+        return [row.property("plain") for row in self._rows[: self._used]]
 
     def _fill(self, values: Any, preset: Any, problem: Any) -> None:
-        for row in self._rows:
-            self.column.removeWidget(row)
-            row.deleteLater()
-        self._rows = []
+        self._used = 0
         if values is None:
             self._add("", problem or "nothing yet", "")
-            return
+        else:
+            self._add_all(values, preset)
+        for row in self._rows[self._used :]:
+            row.hide()
+
+    def _add_all(self, values: Mapping[str, Any], preset: Preset | None) -> None:
         changes = preset.changes if preset is not None else ()
         if preset is not None:
             count = f"{len(changes)} change{'s' if len(changes) != 1 else ''}" if changes else "unchanged"
@@ -89,17 +92,21 @@ class ConfigPanel(Section):
         ink = tones.warn if changed else tones.text
         key_ink = tones.warn if changed else tones.dim
         words = printable(str("–" if value is None else value))
-        row = QLabel()
-        row.setTextFormat(Qt.TextFormat.RichText)
-        row.setWordWrap(True)
+        if self._used == len(self._rows):
+            # Lines are kept and filled anew: to make them anew would flicker.
+            self._rows.append(QLabel())
+            self._rows[-1].setTextFormat(Qt.TextFormat.RichText)
+            self._rows[-1].setWordWrap(True)
+            self.column.addWidget(self._rows[-1])
+        row = self._rows[self._used]
+        self._used += 1
+        row.show()
         row.setText(
             f"<span style='color:{key_ink}'>{_safe(key)}</span> <span style='color:{ink}'>{_safe(words)}</span>"
             f" <span style='color:{key_ink if changed else tones.dim}'>{_safe(printable(note))}</span>"
         )
         row.setProperty("plain", " ".join(part for part in (key, words, note) if part))
         row.setAccessibleName(row.property("plain"))
-        self.column.addWidget(row)
-        self._rows.append(row)
 
 
 class DevicesPanel(Section):

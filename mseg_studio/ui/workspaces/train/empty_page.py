@@ -6,8 +6,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 _ABOUT = (
-    "A run learns on this machine, or on a cluster, in processes of its own: it goes on when this window closes, "
-    "and is found again here. Nothing is uploaded."
+    "A run learns on this machine, or on a cluster, in processes of its own:\n"
+    "it goes on when this window closes, and is found again here. Nothing is uploaded."
 )
 
 
@@ -26,9 +26,7 @@ class EmptyPage(QWidget):
         title.setObjectName("title")
         about = QLabel(_ABOUT)
         about.setObjectName("dim")
-        about.setWordWrap(True)
         about.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        about.setFixedWidth(460)
         self.new = QPushButton("New run")
         self.new.setObjectName("primary")
         self.new.setToolTip("Choose a recipe and a dataset, look at what it costs, start")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QObject, QPointF, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QResizeEvent
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QResizeEvent, QTextDocumentFragment
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from mseg_studio.training.metrics_curves import Column, Curve
@@ -18,6 +18,7 @@ from mseg_studio.ui.workspaces.train.words import compact, grouped
 
 pg.setConfigOptions(antialias=True, exitCleanup=False)
 
+_MOST_READ = 6
 _STEP_KEY = 0.02
 """Share of the width that a key moves the crosshair."""
 
@@ -99,6 +100,11 @@ class LineChart(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.plot)
+        self.readout = QLabel(self)
+        """What is under the crosshair."""
+        self.readout.setTextFormat(Qt.TextFormat.RichText)
+        self.readout.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.readout.hide()
         self.hint = QLabel("nothing logged yet")
         self.hint.setObjectName("dim")
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -201,6 +207,10 @@ class LineChart(QWidget):
         if self._unit:
             self._left.setLabel(self._unit, **style)
             self._left.setWidth(60)
+        self.readout.setStyleSheet(
+            f"background: {tones.raised}; color: {tones.text}; border: 1px solid {tones.line};"
+            " border-radius: 5px; padding: 3px 6px; font-size: 12px;"
+        )
         self._cross.setPen(pg.mkPen(tones.dim, style=Qt.PenStyle.DashLine))
 
     def _small(self) -> Any:
@@ -216,7 +226,33 @@ class LineChart(QWidget):
         self._cross.setVisible(step is not None)
         if step is not None:
             self._cross.setPos(step)
+        self._read_out(step)
         self.pointed.emit(step)
+
+    def _read_out(self, step: float | None) -> None:
+        found = self.values_at(step)[::-1] if step is not None else []
+        self.readout.setVisible(bool(found))
+        if not found or step is None:
+            return
+        several = len(found) > 1
+        lines = [f"step {grouped(found[0][1])}"]
+        for one, _at, value in found[:_MOST_READ]:
+            name = f" {one.name}".replace("&", "&amp;").replace("<", "&lt;") if several else ""
+            lines.append(f"<span style='color:{one.colour}'>●</span> {compact(value)}{name}")
+        self.readout.setText("<br>".join(lines))
+        self.readout.setAccessibleName(self.readout_text())
+        self.readout.adjustSize()
+        low, high = self._box.viewRange()[0]
+        # At the side where the crosshair is not.
+        at_right = step < (low + high) / 2
+        left = self.width() - self.readout.width() - 6 if at_right else self._left.width() + 6
+        self.readout.move(int(left), 4)
+        self.readout.raise_()
+
+    def readout_text(self) -> str:
+        """What the readout says, as plain text."""
+        fragment = QTextDocumentFragment.fromHtml(self.readout.text())
+        return fragment.toPlainText().replace("\n", " · ").replace("● ", "")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """The crosshair follows the mouse; a double click fits."""
