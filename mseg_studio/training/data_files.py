@@ -60,7 +60,10 @@ def read_pair(pair: Pair, mapping: LabelMapping) -> tuple[npt.NDArray[np.uint8],
 
 
 def data_sha256(datasets: Sequence[tuple[str, Sequence[Pair]]]) -> str:
-    """Hash over named datasets, see the head of this file. Raises DatasetError for a file that cannot be read."""
+    """Hash over named datasets, see the head of this file.
+
+    Raises DatasetError for a file that is empty or cannot be read: found before the first step.
+    """
     digest = hashlib.sha256()
     with ThreadPoolExecutor(min(8, available_cores()), "data-hash") as pool:
         sizes = [list(pool.map(_bytes_of, _files(pairs))) for _, pairs in datasets]
@@ -89,9 +92,12 @@ def evenly_spread(pairs: Sequence[Pair], most: int) -> tuple[Pair, ...]:
 
 def _bytes_of(path: Path) -> int:
     try:
-        return path.stat().st_size
+        size = path.stat().st_size
     except OSError as error:
         raise DatasetError(f"cannot be read: {error.strerror}", path=path) from error
+    if size == 0:
+        raise DatasetError("is empty: it was not copied whole", path=path)
+    return size
 
 
 def _content_hash(path: Path) -> bytes:

@@ -143,6 +143,13 @@ def test_the_hash_follows_the_files(tmp_path: Path) -> None:
     assert _open(config).sha256 != before, "one bit, at the same size"
 
 
+def test_an_empty_file_is_found_by_the_hash(tmp_path: Path) -> None:
+    data = _open(make_config(make_dataset(tmp_path)))
+    (tmp_path / "trainannot" / "b_1.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"trainannot/b_1\.png: is empty"):
+        assert data.sha256
+
+
 def test_data_may_be_copied_elsewhere(tmp_path: Path) -> None:
     make_dataset(tmp_path / "here")
     shutil.copytree(tmp_path / "here", tmp_path / "there", copy_function=shutil.copy)
