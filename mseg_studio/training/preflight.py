@@ -20,12 +20,13 @@ import psutil
 
 from mseg_studio.errors import RunFailed
 from mseg_studio.progress import CancelToken, Progress
+from mseg_studio.storage import write_json_atomic
 from mseg_studio.training.config import TrainConfig
 from mseg_studio.training.devices import devices_here
 from mseg_studio.training.launcher import LaunchPlan, start, stop
 from mseg_studio.training.metrics_log import MetricsReader
-from mseg_studio.training.run_folder import RunFolder
-from mseg_studio.training.run_processes import rank_files, run_processes
+from mseg_studio.training.run_folder import RunFolder, own_process
+from mseg_studio.training.run_processes import OWNER_FILE, rank_files, run_processes
 from mseg_studio.training.run_state import read_state
 from mseg_studio.training.runs import runs_folder
 
@@ -89,6 +90,7 @@ def measure(
     )
     try:
         RunFolder.create(path, short)
+        write_json_atomic(path / OWNER_FILE, own_process())
         start(dataclasses.replace(plan, folder=path))
         return _watched(path, config, plan, validate_images, on_progress, cancel)
     finally:

@@ -15,6 +15,8 @@ SUPERVISOR_ENV = "MSEG_STUDIO_SUPERVISOR"
 """Environment variable of a run's processes that says who watches over them: `pid:start_time`."""
 STOP_FILE = "stop.json"
 """Written by whoever asks a run to stop; removed when it is continued."""
+OWNER_FILE = "owner.json"
+"""Names the process that a run must not outlive, as a dry run its command; other runs have none."""
 _SAME_START_S = 2.0
 """The time a process started is reckoned from the machine's clock, which may be set by a second in between."""
 
@@ -64,6 +66,11 @@ class RunProcess:
 def launched(folder: Path) -> RunProcess | None:
     """The process that launch.json names; None without such a file."""
     return _process_in(read_json(folder / "launch.json"))
+
+
+def owner(folder: Path) -> RunProcess | None:
+    """The process that the run must not outlive; None: it outlives everybody."""
+    return _process_in(read_json(folder / OWNER_FILE))
 
 
 def rank_files(folder: Path) -> dict[int, dict[str, Any]]:

@@ -21,6 +21,7 @@ from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.run_processes import (
     STOP_FILE,
     RunProcess,
+    owner,
     rank_files,
     rank_processes,
     read_json,
@@ -51,6 +52,7 @@ class RunWatch:
         self._all_gone_s: float | None = None
         self._killed = False
         self._memory_kills = _memory_kills()
+        self._owner = owner(folder.path)
 
     def listen(self) -> None:
         """Take SIGTERM and SIGINT as the wish that the run stops; a closing terminal is no reason to."""
@@ -76,7 +78,8 @@ class RunWatch:
         if self._stop_wanted:
             self._stop_wanted = False
             self._stop(child, now_s)
-        if self._stop_s is not None and now_s > self._stop_s:
+        is_late = self._stop_s is not None and now_s > self._stop_s
+        if is_late or (self._owner is not None and not self._owner.alive):
             self._kill(child)
         self._note_deaths()
         own = self._own()

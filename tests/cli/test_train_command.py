@@ -19,7 +19,7 @@ from mseg_studio.training.run_processes import launched
 from mseg_studio.training.run_state import read_state
 from mseg_studio.training.runs import known_runs, runs_folder
 from tests.training.factory import make_config, make_dataset
-from tests.training.run_factory import end_run, wait_for_steps, wait_until, wait_until_gone
+from tests.training.run_factory import end_run, wait_for, wait_for_steps, wait_until, wait_until_gone
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -155,6 +155,16 @@ def test_a_dry_run_that_fails_says_why(capsys, config):
     code, _, err = run(capsys, str(config), "--dry-run")
     assert code == 1 and ".png" in err
     assert list((runs_folder() / ".preflight").iterdir()) == []
+
+
+def test_a_dry_run_does_not_outlive_its_killed_command(config):
+    command = [sys.executable, "-m", "mseg_studio", "train", str(config), "--dry-run", "--set", "steps=100000"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        place = runs_folder() / ".preflight"
+        path = wait_for(lambda: next(iter(place.glob("*/launch.json")), None)).parent
+        wait_for(lambda: launched(path) and launched(path).alive)
+        process.kill()
+    wait_until_gone(path)
 
 
 def test_a_dry_run_on_slurm_shows_the_script(capsys, config):

@@ -67,7 +67,7 @@ def test_usage_errors_exit_2(arguments: list[str], capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("taxonmy", "'taxonmy' is neither a command nor a file or folder; did you mean taxonomy?"),
+        ("taxonmy", "'taxonmy' is neither a command nor a file or folder; did you mean taxonomy"),
         ("evalaute", "'evalaute' is neither a command nor a file or folder; did you mean evaluate?"),
         ("qqqqqq", "'qqqqqq' is neither a command nor a file or folder; known: "),
     ],
