@@ -26,7 +26,8 @@ def dry_run(checked: Checked, plan: LaunchPlan, arguments: argparse.Namespace) -
 
     if arguments.slurm is not None:
         return _slurm(checked.config.name, plan, arguments)
-    notes = [batch_norm_words(checked.config, plan.world_size)]
+    words = batch_norm_words(checked.config, plan.world_size)
+    notes = [] if words in checked.warnings else [words]
     if plan.nnodes > 1:
         notes.append(
             f"measured with the {plan.processes} processes of this machine: a step of all {plan.world_size} takes "

@@ -135,7 +135,8 @@ def _check_devices(config: TrainConfig, processes: int) -> None:
         raise ConfigError(f"device {config.device} is one GPU for {processes} processes; say cuda, one for each")
     if config.device == "auto" and gpus and processes > len(gpus):
         raise ConfigError(
-            f"{processes} processes on this machine and {len(gpus)} GPUs: start at most {len(gpus)}, or set device=cpu"
+            f"{processes} processes on this machine, where there {'is 1 GPU' if len(gpus) == 1 else f'are {len(gpus)} GPUs'}:"
+            f" start at most {len(gpus)}, or set device=cpu"
         )
 
 

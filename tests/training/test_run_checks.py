@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from mseg_studio.training import devices
+from mseg_studio.training.devices import Device
+from mseg_studio.training.run_checks import batch_norm_words, check_run
+from mseg_studio.training.run_folder import RunFolder
+from tests.training.factory import make_config, make_dataset, with_dataset
+
+
+@pytest.fixture
+def config(tmp_path):
+    return make_config(make_dataset(tmp_path))
+
+
+def test_a_run_with_nothing_wrong(config, tmp_path):
+    found = check_run(config, processes=1, disk=tmp_path)
+    assert (found.problems, found.warnings) == ((), ())
+    assert (found.train_images, found.validate_images) == (3, 3)
+    assert found.disk_bytes > 10e6
+    assert check_run(dataclasses.replace(config, validate_images=2), processes=1).validate_images == 2
+
+
+def test_classes_are_named_for_the_run_folder(config, tmp_path):
+    found = check_run(config, processes=1)
+    RunFolder.create(tmp_path / "run", found.config)
+    assert found.config.datasets[0].classes
+
+
+def test_each_fault_is_told_once_and_none_hides_another(config):
+    broken = dataclasses.replace(config, start="", network="hrnet", batch=1, samples=("/no/such.png",))
+    found = check_run(with_dataset(broken, val_split="test"), processes=2)
+    told = "\n".join(found.problems)
+    for words in ("start is not chosen", "unknown network", "too small for 2 processes", "such.png", "no split 'test'"):
+        assert told.count(words) == 1
+
+
+def test_gpus_are_never_shared(config, monkeypatch):
+    monkeypatch.setattr(devices, "devices_here", lambda: (Device("cuda", "0", "A card", 10**10),))
+    assert any("there is 1 GPU: start at most 1" in text for text in check_run(config, processes=2).problems)
+    assert check_run(dataclasses.replace(config, device="cpu"), processes=2).problems == ()
+    assert check_run(config, processes=2, devices_here=False).problems == ()
+    one = dataclasses.replace(config, device="cuda:0")
+    assert any("one GPU for 2" in text for text in check_run(one, processes=2).problems)
+
+
+def test_a_run_without_a_judge_and_one_judged_by_what_it_learns(config):
+    assert "no validation" in check_run(with_dataset(config, val_split=""), processes=1).warnings[0]
+    assert "judged by" in check_run(with_dataset(config, val_split="train"), processes=1).warnings[0]
+
+
+def test_what_processes_and_parts_do_to_batch_norm():
+    config = make_config(batch=12)
+    assert batch_norm_words(config, 1) == "12 crops a step, all in one process, as batch norm sees them"
+    assert "4 of them in each of 3 processes; batch norm sees all 12" in batch_norm_words(config, 3)
+    assert "2 or 3 in each of 5 processes" in batch_norm_words(config, 5)
+    parts = dataclasses.replace(config, accumulate=3)
+    assert "batch norm sees about 4 at a time" in batch_norm_words(parts, 2)
+    assert any("at a time" in text for text in check_run(parts, processes=1).warnings)
