@@ -68,6 +68,15 @@ class Scores:
             f"image{'' if images == 1 else 's'}: {better} of {len(changes)} classes better, {worse} worse"
         )
 
+    @property
+    def advice(self) -> str:
+        """What to do when it did not help; empty when it did."""
+        before, after = self.miou
+        if after - before >= _CLEAR:
+            return ""
+        what = "It got worse" if after - before <= -_CLEAR else "It is no better than before"
+        return f"{what}: keep {self.before['model']}, or try more labels, a lower optim.lr or more steps."
+
     def as_json(self) -> dict[str, Any]:
         """As in the file."""
         return {
@@ -115,7 +124,7 @@ def read_scores(folder: Path) -> Scores | None:
             raise ConfigError(f"format {values['format']}, this version reads {FORMAT}", path=path)
         found = Scores(values["before"], values["after"], int(values["step"]), float(values["result_time"]))
         for part in (found.before, found.after):
-            float(part["miou"]), dict(part["iou"]), int(part["images"]), str(part["taxonomy"])
+            float(part["miou"]), dict(part["iou"]), int(part["images"]), str(part["taxonomy"]), str(part["model"])
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"not the numbers of a fine-tuning: {error!r}", path=path) from error
     return found

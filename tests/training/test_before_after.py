@@ -108,7 +108,7 @@ def test_a_scoring_that_is_stopped_keeps_nothing(run: Path) -> None:
 
 
 def numbers(miou: float, **iou: float) -> dict[str, object]:
-    return {"miou": miou, "iou": iou, "images": 1, "taxonomy": "camvid-11"}
+    return {"miou": miou, "iou": iou, "images": 1, "taxonomy": "camvid-11", "model": "old"}
 
 
 def test_the_table_and_the_sentence() -> None:
@@ -120,3 +120,10 @@ def test_the_table_and_the_sentence() -> None:
     assert lines[1].split() == ["Car", "20.0", "50.0", "+30.0"]
     assert lines[5].split() == ["mIoU", "50.0", "60.0", "+10.0"]
     assert ClassScore("x", None, 0.5).change is None
+
+
+def test_a_model_that_got_worse_is_called_worse() -> None:
+    better, same, worse = (Scores(numbers(0.5, Car=0.5), numbers(miou, Car=miou), 9, 1.0) for miou in (0.6, 0.502, 0.4))
+    assert better.advice == ""
+    assert same.advice.startswith("It is no better than before: keep old")
+    assert worse.advice.startswith("It got worse: keep old") and worse.advice in as_text(worse)

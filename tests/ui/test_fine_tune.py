@@ -194,7 +194,7 @@ def test_a_run_that_began_is_shown_in_train(
 
 
 def result(miou: float, **iou: float | None) -> dict[str, Any]:
-    return {"miou": miou, "iou": iou, "images": 4, "taxonomy": "universal", "model_sha256": "0"}
+    return {"miou": miou, "iou": iou, "images": 4, "taxonomy": "universal", "model": "old", "model_sha256": "0"}
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def test_use_this_model_installs_it_and_says_so(
     panel.model_installed.connect(names.append)
     panel.use.click()
     assert children[0].arguments[:3] == ["runs", "use", str(fine_tuned)]
-    children[0].told.emit({"model": "mine"})
+    children[0].told.emit({"name": "mine", "folder": "/models/mine", "card": {}})
     children[0].finished.emit(True, "")
     assert names == ["mine"]
     panel.show_run(None)

@@ -138,8 +138,8 @@ class FineTunePanel(QWidget):
             self.bar.setValue(int(at["done"]))
             left = at.get("seconds_left")
             self.words.setText(f"{at['what']}{f' · {duration(left)} left' if left else ''}")
-        elif "model" in value:
-            self.model_installed.emit(str(value["model"]))
+        elif "card" in value:
+            self.model_installed.emit(str(value["name"]))
 
     def _on_finished(self, good: bool, message: str) -> None:
         child, self._child = self._child, None
@@ -168,7 +168,8 @@ class FineTunePanel(QWidget):
         if problem:
             self.words.setText(problem)
         elif scores is not None:
-            self.words.setText(f"{scores.words()}.{' The run has gone on since.' if old else ''}")
+            more = "The run has gone on since." if old else scores.advice
+            self.words.setText(f"{scores.words()}. {more}".rstrip())
             self.words.setToolTip(CAUTION)
         elif not busy:
             waits = "Scored on the held-out images once the run has ended." if not ended else "Not scored yet."
