@@ -75,10 +75,9 @@ class DatasetPage(QWidget):
         self.facts.setWordWrap(True)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.bars = HistogramBars(theme)
-        self.report_view = ReportView(theme)
-        self.report_view.open_asked.connect(self.open_asked)
-        self.report_view.copy.hide()
-        self.report_view.save.hide()
+        self.report_view: ReportView | None = None
+        """Made for the first report: most runs start without one."""
+        self._theme = theme
         self.hint = QLabel(_HINT)
         self.hint.setObjectName("dim")
         self.hint.setWordWrap(True)
@@ -111,7 +110,6 @@ class DatasetPage(QWidget):
         area.setWidget(inside)
         self._doctor = QStackedWidget()
         self._doctor.addWidget(self.hint)
-        self._doctor.addWidget(self.report_view)
         self._pages = QStackedWidget()
         self._pages.addWidget(area)
         self._pages.addWidget(self._doctor)
@@ -236,10 +234,25 @@ class DatasetPage(QWidget):
         index = self.dataset.currentIndex()
         one = self._datasets[index] if 0 <= index < len(self._datasets) else None
         report = self._reports.get((one.description, one.root)) if one is not None else None
-        if report is not None and self.report_view.property("shown") != id(report):
-            self.report_view.setProperty("shown", id(report))
-            self.report_view.show_report(report)
-        self._doctor.setCurrentWidget(self.hint if report is None else self.report_view)
+        if report is None:
+            self._doctor.setCurrentWidget(self.hint)
+            return
+        view = self.report_view or self._make_report_view()
+        if self._shown is not report:
+            self._shown = report
+            view.show_report(report)
+        self._doctor.setCurrentWidget(view)
+
+    _shown: dict[str, Any] | None = None
+
+    def _make_report_view(self) -> ReportView:
+        view = ReportView(self._theme)
+        view.open_asked.connect(self.open_asked)
+        view.copy.hide()
+        view.save.hide()
+        self._doctor.addWidget(view)
+        self.report_view = view
+        return view
 
     def _show_buttons(self) -> None:
         running = self._running

@@ -64,7 +64,7 @@ class Draft:
 
     def problems(self) -> dict[str, str]:
         """Path to what is wrong with the setting there; "" for what no single setting is to blame for."""
-        values = _preset(self.recipe)
+        values = dict(_preset(self.recipe))
         trained = any(dataset.train_split for dataset in self.datasets)
         datasets = self.datasets if trained else _PLACEHOLDER.datasets
         names = {dataset.name for dataset in datasets}
@@ -151,9 +151,18 @@ def _number(text: str, *, whole: bool) -> int | float | str:
     return number
 
 
-def _preset(recipe: Recipe) -> dict[str, Any]:
-    values: dict[str, Any] = config_as_dict(_PLACEHOLDER)
-    return _merged(values, {key: value for key, value in recipe.values.items() if key != "datasets"})
+def _preset(recipe: Recipe) -> Mapping[str, Any]:
+    """All plain values of a recipe but its datasets; a form asks for each of them in turn."""
+    global _last_preset  # one entry, replaced as a whole: threads at worst reckon it twice
+    known, values = _last_preset
+    if known is not recipe:
+        plain: dict[str, Any] = config_as_dict(_PLACEHOLDER)
+        values = _merged(plain, {key: value for key, value in recipe.values.items() if key != "datasets"})
+        _last_preset = (recipe, values)
+    return values
+
+
+_last_preset: tuple[Recipe | None, Mapping[str, Any]] = (None, {})
 
 
 def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

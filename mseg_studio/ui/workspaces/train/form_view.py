@@ -56,12 +56,23 @@ class SettingsForm(QWidget):
         self.help.setObjectName("small")
         self.help.setWordWrap(True)
         self.help.setMinimumHeight(36)
-        self._make_rows(theme, suggestions)
         self._lay_out()
         # Rows are placed anew after the width has settled, not at every pixel of a drag.
         self._soon = QTimer(self, interval=0, singleShot=True)
         self._soon.timeout.connect(self._arrange)
-        self._arrange()
+        self._theme, self._suggestions = theme, suggestions
+
+    def fill(self) -> None:
+        """Make the rows: once, when the form is in its place.
+
+        Every step up of a widget with many children gives all of them their style anew: the whole page would take a
+        second to make.
+        """
+        if not self.rows:
+            self._make_rows(self._theme, self._suggestions)
+            for group in self.groups.values():
+                self._column.insertWidget(self._column.count() - 1, group)
+            self._arrange()
 
     def _make_rows(self, theme: Theme, suggestions: Mapping[str, Sequence[str]]) -> None:
         fields = {one.path: one for one in form_fields()}
@@ -95,9 +106,8 @@ class SettingsForm(QWidget):
         column.setSpacing(8)
         column.addWidget(self.general)
         column.addWidget(self.nothing)
-        for group in self.groups.values():
-            column.addWidget(group)
         column.addStretch(1)
+        self._column = column
         self.area = QScrollArea()
         self.area.setObjectName("form")
         self.area.setWidgetResizable(True)
@@ -148,7 +158,8 @@ class SettingsForm(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """More or fewer columns."""
         super().resizeEvent(event)
-        self._soon.start()
+        if self.rows:
+            self._soon.start()
 
     def _arrange(self) -> None:
         query, only = self.search.text().strip(), self.only_changes.isChecked()

@@ -63,9 +63,10 @@ class NewRunPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.parts)
+        self._restyle()
+        self.parts.form.fill()
         self._connect()
         theme.changed.connect(self._restyle)
-        self._restyle()
         self._show_verdict()
         in_background(self, lambda: (self._engine.devices(), self._engine.has_slurm()), self._on_devices)
 

@@ -83,6 +83,8 @@ class Parts(QWidget):
 
     def show_tab(self, tab: str) -> None:
         """Show one of the pages."""
+        if tab == CLUSTER:
+            self.slurm.fill()
         self.tabs.set_current(tab)
         self.pages.setCurrentIndex((SETTINGS, DATA, CLUSTER).index(tab))
 

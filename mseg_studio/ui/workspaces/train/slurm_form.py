@@ -32,16 +32,9 @@ class SlurmForm(QWidget):
         self.problem = ""
         self.options = SlurmOptions()
         """The newest that make sense."""
-        self.rows = {path: SettingRow(one, theme) for path, one in self._fields.items()}
-        for row in self.rows.values():
-            row.edited.connect(self._on_edit)
-            row.reset.connect(lambda path: self._on_edit(path, self._fields[path].default))
-        first = [self.rows[path] for path in _FIRST]
-        others = [row for path, row in self.rows.items() if path not in _FIRST]
-        self.groups = (
-            SettingGroup("What it asks for", first, folded=False),
-            SettingGroup("More", others, folded=True),
-        )
+        self.rows: dict[str, SettingRow] = {}
+        self.groups: tuple[SettingGroup, ...] = ()
+        self._theme = theme
         self.note = QLabel()
         self.note.setObjectName("wrong")
         self.note.setWordWrap(True)
@@ -63,9 +56,8 @@ class SlurmForm(QWidget):
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(8)
         column.addWidget(self.note)
-        for group in self.groups:
-            column.addWidget(group)
         column.addStretch(1)
+        self._column = column
         area = QScrollArea()
         area.setObjectName("form")
         area.setWidgetResizable(True)
@@ -83,6 +75,24 @@ class SlurmForm(QWidget):
         whole.addWidget(area, 3)
         whole.addLayout(head)
         whole.addLayout(below, 2)
+
+    def fill(self) -> None:
+        """Make the rows: once, when a person first wants to see them."""
+        if self.rows:
+            return
+        self.rows = {path: SettingRow(one, self._theme) for path, one in self._fields.items()}
+        for row in self.rows.values():
+            row.edited.connect(self._on_edit)
+            row.reset.connect(lambda path: self._on_edit(path, self._fields[path].default))
+        first = [self.rows[path] for path in _FIRST]
+        others = [row for path, row in self.rows.items() if path not in _FIRST]
+        self.groups = (
+            SettingGroup("What it asks for", first, folded=False),
+            SettingGroup("More", others, folded=True),
+        )
+        for group in self.groups:
+            self._column.insertWidget(self._column.count() - 1, group)
+        self._show()
 
     def show_options(self, words: tuple[str, ...]) -> None:
         """Show the options that `key=value` words mean; words that mean nothing are left out."""
