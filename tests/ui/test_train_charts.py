@@ -262,3 +262,12 @@ def test_a_run_that_is_continued_drops_what_was_computed_again(charts: Charts) -
     run.close()
     charts.show_looks([reader.look(weight=0.5, whole=False)])
     assert charts.loss_chart.series[0].x.tolist() == list(range(1, 171))
+
+
+def test_cards_stand_below_one_another_in_a_narrow_window(charts: Charts, qtbot: Any) -> None:
+    assert charts.loss.y() == charts.validation.y() and charts.loss.x() < charts.validation.x()
+    charts.resize(400, 800)
+    qtbot.waitUntil(lambda: charts.validation.y() > charts.loss.geometry().bottom())
+    assert charts.loss.x() == charts.validation.x() and charts.loss.width() == 400
+    charts.resize(900, 560)
+    qtbot.waitUntil(lambda: charts.loss.y() == charts.validation.y())

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QGridLayout, QLabel, QScrollArea, QSlider, QWidget
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QGridLayout, QLabel, QLayout, QScrollArea, QSlider, QWidget
 
 from mseg_studio.training.metrics_curves import Column, Curve
 from mseg_studio.training.metrics_table import BY_DATASET, Metrics, Validated
@@ -23,6 +24,7 @@ ClassColours = Mapping[str, tuple[int, tuple[int, int, int]]]
 """(id, rgb) by class."""
 
 _SMOOTHEST = 998
+_CARD_PX, _CARD_HIGH_PX, _GAP_PX = 290, 170, 10
 _SETTLE_MS = 60
 
 
@@ -43,17 +45,38 @@ class Charts(QWidget):
         self._make_validation()
         self._make_bars()
         self._make_speed()
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(10)
-        for place, card in enumerate((self.loss, self.validation, self.classes, self.speed)):
-            card.setMinimumSize(220, 150)
-            grid.addWidget(card, place // 2, place % 2)
-        for line in (0, 1):
-            grid.setRowStretch(line, 1)
-            grid.setColumnStretch(line, 1)
+        self.setObjectName("charts")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(_GAP_PX)
+        self._grid.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
+        self._columns = 0
+        self._place(2)
         theme.changed.connect(lambda: self._draw(force=True))
         self._draw(force=True)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Cards stand below one another where two side by side would be too narrow."""
+        super().resizeEvent(event)
+        self._place(2 if self.width() >= 2 * _CARD_PX else 1)
+
+    def minimumSizeHint(self) -> QSize:
+        """One column: the cards give way."""
+        return QSize(_CARD_PX, self.minimumHeight())
+
+    def _place(self, columns: int) -> None:
+        if columns == self._columns:
+            return
+        self._columns = columns
+        cards = (self.loss, self.validation, self.classes, self.speed)
+        for place, card in enumerate(cards):
+            self._grid.addWidget(card, place // columns, place % columns)
+        for line in range(len(cards)):
+            self._grid.setRowStretch(line, 1 if line < len(cards) // columns else 0)
+            self._grid.setColumnStretch(line, 1 if line < columns else 0)
+        rows = len(cards) // columns
+        self.setMinimumHeight(rows * _CARD_HIGH_PX + (rows - 1) * _GAP_PX)
 
     # -- building ------------------------------------------------------------------------------------------------
 

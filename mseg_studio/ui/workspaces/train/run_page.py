@@ -54,7 +54,13 @@ class RunPage(QWidget):
         rows.setObjectName("gap")
         rows.setHandleWidth(10)
         rows.setChildrenCollapsible(False)
-        rows.addWidget(self.charts)
+        cards = QScrollArea()
+        cards.setObjectName("cards")
+        cards.setWidgetResizable(True)
+        cards.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        cards.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        cards.setWidget(self.charts)
+        rows.addWidget(cards)
         rows.addWidget(self.log)
         rows.setStretchFactor(0, 3)
         rows.setStretchFactor(1, 1)
@@ -117,7 +123,8 @@ class RunPage(QWidget):
         tones = self._theme.tones
         back = tones.canvas if tones.dark else tones.base
         self.setStyleSheet(
-            f"QWidget#runpage {{ background: {back}; }} QSplitter#gap::handle {{ background: transparent; }}"
+            f"QWidget#runpage, QWidget#charts, QScrollArea#cards {{ background: {back}; }}"
+            "QSplitter#gap::handle { background: transparent; }"
         )
 
 
