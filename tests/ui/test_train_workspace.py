@@ -330,3 +330,21 @@ def test_devices_badge(open_window: Any, qtbot: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "devices_here", lambda: cards)
     _window, page = shown(open_window, qtbot, run=False)
     qtbot.waitUntil(lambda: page.bar.badge.text() == "2 × RTX 4090 · NCCL", timeout=SECONDS)
+
+
+def test_a_run_is_begun_and_left_again(open_window: Any, qtbot: Any) -> None:
+    five_runs()
+    window, page = shown(open_window, qtbot)
+    QTest.mouseClick(page.bar.new, LEFT)
+    assert page.new_run is not None and page.pages.currentWidget() is page.new_run
+    page.watcher.list_now()
+    qtbot.wait(100)
+    assert page.pages.currentWidget() is page.new_run, "what runs do does not take the form away"
+    assert window._status.facts.text() == ""
+    page.new_run.closed.emit()
+    assert page.pages.currentWidget() is page.run_page
+    QTest.mouseClick(page.bar.clone, LEFT)
+    assert page.pages.currentWidget() is page.new_run
+    other = next(path for path in page.runs.model.states if path.name == "smoke")
+    page.new_run.started.emit(other)
+    assert page.runs.current == other and page.pages.currentWidget() is page.run_page
