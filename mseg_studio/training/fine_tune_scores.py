@@ -100,6 +100,7 @@ def as_text(scores: Scores) -> str:
     lines += ["", f"{'mIoU':{width}}  {_percent(before)}  {_percent(after)}  {_signed(after - before)}", ""]
     lines += [
         f"{scores.words()}.",
+        *([scores.advice] if scores.advice else []),
         f"In {scores.before['taxonomy']}, means over the classes of the held-out labels. {CAUTION}",
     ]
     return "\n".join(lines)
