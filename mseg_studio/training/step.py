@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 from dataclasses import dataclass
 
@@ -45,6 +46,9 @@ class TrainStep:
         self._parameters = [p for p in objective.parameters() if p.requires_grad]
         self._sum = GradientSum(self._parameters, ranks)
         self._dtype = self._parameters[0].dtype
+        if config.compile and config.combine == "mgda":
+            # One forward pass is gone back through once a dataset: the compiled one must not give its memory away.
+            importlib.import_module("torch._functorch.config").donated_buffer = False  # type: ignore[attr-defined]
 
     def take(self, batch: StepBatch) -> StepOutcome:
         """Forward, backward, sum over processes, optimizer. Raises RankLost when another process is gone."""

@@ -124,6 +124,30 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path, descripti
     assert losses[0] == losses[1]
 
 
+def test_a_run_that_died_before_its_first_checkpoint_begins_again(tmp_path: Path, description: Path) -> None:
+    """Readers drop what the dead one wrote: no step is there twice."""
+    folder = RunFolder.create(tmp_path, make_config(description, steps=4, log_every=1, validate_every=100))
+
+    def kill_at_three(loop: TrainLoop) -> bool:
+        if loop.step == 3:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(folder, _StopWhen(kill_at_three))
+    assert _train(folder)
+    events = [(event["event"], event["step"]) for event in read_metrics(folder.metrics_file)]
+    assert events[1:7] == [("resume", 0), ("start", 0), ("step", 1), ("step", 2), ("step", 3), ("step", 4)]
+    assert [step for event, step in events if event == "step"] == [1, 2, 3, 4]
+
+
+def test_a_checkpoint_is_not_written_twice(tmp_path: Path, description: Path) -> None:
+    """A stop right after a save finds everything saved."""
+    folder = RunFolder.create(tmp_path, make_config(description, validate_every=100))
+    assert not _train(folder, _StopWhen(lambda loop: loop.step == 5))
+    assert [event["step"] for event in read_metrics(folder.metrics_file) if event["event"] == "save"] == [5]
+
+
 def test_it_learns(tmp_path: Path, description: Path) -> None:
     config = make_config(description, steps=40, validate_every=40, save_every=40)
     folder = RunFolder.create(tmp_path, config)
