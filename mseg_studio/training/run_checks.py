@@ -134,10 +134,8 @@ def _check_devices(config: TrainConfig, processes: int) -> None:
     if config.device.startswith("cuda:") and processes > 1:
         raise ConfigError(f"device {config.device} is one GPU for {processes} processes; say cuda, one for each")
     if config.device == "auto" and gpus and processes > len(gpus):
-        raise ConfigError(
-            f"{processes} processes on this machine, where there {'is 1 GPU' if len(gpus) == 1 else f'are {len(gpus)} GPUs'}:"
-            f" start at most {len(gpus)}, or set device=cpu"
-        )
+        there = "there is 1 GPU" if len(gpus) == 1 else f"there are {len(gpus)} GPUs"
+        raise ConfigError(f"{processes} processes, but {there} here: start at most {len(gpus)}, or set device=cpu")
 
 
 def _check_samples(config: TrainConfig) -> None:

@@ -40,7 +40,7 @@ def test_each_fault_is_told_once_and_none_hides_another(config):
 
 def test_gpus_are_never_shared(config, monkeypatch):
     monkeypatch.setattr(devices, "devices_here", lambda: (Device("cuda", "0", "A card", 10**10),))
-    assert any("there is 1 GPU: start at most 1" in text for text in check_run(config, processes=2).problems)
+    assert any("there is 1 GPU here: start at most 1" in text for text in check_run(config, processes=2).problems)
     assert check_run(dataclasses.replace(config, device="cpu"), processes=2).problems == ()
     assert check_run(config, processes=2, devices_here=False).problems == ()
     one = dataclasses.replace(config, device="cuda:0")
