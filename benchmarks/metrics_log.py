@@ -49,13 +49,10 @@ def measure(lines: int = LINES, *, rounds: int = _ROUNDS) -> dict[str, object]:
     """Medians over `rounds`, each with a reader and charts that have seen nothing."""
     from PySide6.QtWidgets import QApplication
 
-    from mseg_studio.training.metrics_curves import smoothed
-    from mseg_studio.training.metrics_table import MetricsTable
-    from mseg_studio.training.run_state import RunState
     from mseg_studio.ui.pyside_guard import keep_singletons_alive
     from mseg_studio.ui.theme import Theme
     from mseg_studio.ui.workspaces.train.charts import Charts
-    from mseg_studio.ui.workspaces.train.run_reader import RunLook
+    from mseg_studio.ui.workspaces.train.run_reader import RunReader
 
     keep_singletons_alive()
     application = QApplication.instance() or QApplication([])
@@ -71,12 +68,9 @@ def measure(lines: int = LINES, *, rounds: int = _ROUNDS) -> dict[str, object]:
             charts.show()
             application.processEvents()
             start = time.perf_counter()
-            table = MetricsTable(log)
-            table.poll()
-            metrics = table.metrics()
-            smooth = smoothed(metrics.column("loss"), weight=charts.weight)
+            look = RunReader(Path(place)).look(weight=charts.weight, whole=False)
             read_at = time.perf_counter()
-            charts.show_looks((RunLook(Path(place), RunState("finished"), metrics, smooth),))
+            charts.show_looks((look,))
             charts.grab()
             drawn_at = time.perf_counter()
             charts.loss_chart.plot.setXRange(lines / 3, lines / 2)
@@ -84,7 +78,7 @@ def measure(lines: int = LINES, *, rounds: int = _ROUNDS) -> dict[str, object]:
             found["read_s"].append(read_at - start)
             found["draw_s"].append(drawn_at - read_at)
             found["again_s"].append(time.perf_counter() - drawn_at)
-            points = len(metrics.step)
+            points = len(look.metrics.step)
             charts.deleteLater()
             application.processEvents()
         size = log.stat().st_size
