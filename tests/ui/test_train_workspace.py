@@ -348,3 +348,20 @@ def test_a_run_is_begun_and_left_again(open_window: Any, qtbot: Any) -> None:
     other = next(path for path in page.runs.model.states if path.name == "smoke")
     page.new_run.started.emit(other)
     assert page.runs.current == other and page.pages.currentWidget() is page.run_page
+
+
+def test_a_look_that_never_comes_back_does_not_stop_the_looking(
+    open_window: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mseg_studio.ui.workspaces.train import watcher
+
+    five_runs()
+    _window, page = shown(open_window, qtbot)
+    qtbot.waitUntil(lambda: not page.watcher._looking, timeout=SECONDS)
+    page.watcher._looking = True  # as after an error nobody foresaw
+    seen: list[object] = []
+    page.watcher.looked.connect(seen.append)
+    qtbot.wait(700)
+    assert seen == []
+    monkeypatch.setattr(watcher, "_GIVE_UP_S", 0.0)
+    qtbot.waitUntil(lambda: bool(seen), timeout=SECONDS)

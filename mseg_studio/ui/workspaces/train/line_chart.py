@@ -67,7 +67,7 @@ class LineChart(QWidget):
         self._theme, self._low = theme, low
         self._series: tuple[Series, ...] = ()
         self._curves: list[Any] = []
-        self._fitted = True
+        self._fitted, self._quiet = True, False
         self._at: float | None = None
         self._text: Callable[[float], str] = compact
         self.setAccessibleName(name)
@@ -136,7 +136,9 @@ class LineChart(QWidget):
             curve.setZValue(0 if one.is_raw else 1)
         self.setAccessibleDescription(self.words())
         if self._fitted:
+            self._quiet = True  # drawn once, below, and not for every change of the range
             self.fit()
+            self._quiet = False
         self._draw()
 
     @property
@@ -186,6 +188,8 @@ class LineChart(QWidget):
     # -- drawing -------------------------------------------------------------------------------------------------
 
     def _draw(self, *_range: object) -> None:
+        if self._quiet:
+            return
         (low, high), pieces = self._box.viewRange()[0], max(50, int(self._box.width()))
         for curve, one in zip(self._curves, self._series, strict=False):
             x, y = one.curve.part(low, high, pieces=pieces)

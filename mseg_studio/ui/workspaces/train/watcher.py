@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from mseg_studio.ui.workspaces.train.run_reader import RunLook, RunReader
 
 _LOOK_MS = 500
 _LIST_MS = 1500
+_GIVE_UP_S = 60.0
+"""A round that has not come back by then never will."""
 _MOST_READERS = 8
 """Runs whose numbers are kept in memory, beside those on screen."""
 
@@ -40,6 +43,7 @@ class RunsWatcher(QObject):
         self._weight = 0.0
         self._readers: dict[Path, RunReader] = {}
         self._looking = self._listing = self._again = False
+        self._began_s = self._listed_s = 0.0
         self._look = QTimer(self, interval=_LOOK_MS)
         self._look.timeout.connect(self.look_now)
         self._list = QTimer(self, interval=_LIST_MS)
@@ -65,15 +69,18 @@ class RunsWatcher(QObject):
 
     def list_now(self) -> None:
         """Look at which runs there are and what each does."""
-        if not self._listing:
-            self._listing = True
+        if not self._listing or time.monotonic() - self._listed_s > _GIVE_UP_S:
+            self._listing, self._listed_s = True, time.monotonic()
             in_background(self, _states, self._on_listed, failed=self._on_list_failed)
 
     def look_now(self) -> None:
         """Look at the runs on screen; once more when a look is under way, for what was asked meanwhile."""
-        if self._looking:
+        if self._looking and time.monotonic() - self._began_s < _GIVE_UP_S:
             self._again = True
             return
+        if self._looking:
+            # It failed in a way nobody foresaw, or a disk hangs: begin anew, beside it.
+            self._readers.clear()
         wanted = list(dict.fromkeys([*([self._chosen] if self._chosen else []), *self._ticked]))
         if not wanted:
             return
@@ -83,7 +90,7 @@ class RunsWatcher(QObject):
         while len(self._readers) > len(wanted) + _MOST_READERS:
             self._readers.pop(next(iter(self._readers)))
         readers, chosen, weight = [self._readers[folder] for folder in wanted], self._chosen, self._weight
-        self._looking, self._again = True, False
+        self._looking, self._again, self._began_s = True, False, time.monotonic()
 
         def look() -> dict[Path, RunLook]:
             return {one.folder: one.look(weight=weight, whole=one.folder == chosen) for one in readers}
