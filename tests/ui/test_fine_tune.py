@@ -223,7 +223,7 @@ def test_the_panel_is_there_for_fine_tunings_only(panel: FineTunePanel, tmp_path
 
 
 def test_a_run_that_has_ended_is_scored_once_and_the_table_told(
-    panel: FineTunePanel, fine_tuned: Path, children: list[FakeChild]
+    qtbot: Any, panel: FineTunePanel, fine_tuned: Path, children: list[FakeChild]
 ) -> None:
     panel.show_run(fine_tuned, RunState("running"))
     assert not panel.isHidden() and not children and panel.use.isHidden()
@@ -245,6 +245,14 @@ def test_a_run_that_has_ended_is_scored_once_and_the_table_told(
         ["road", "90.0", "85.0", "-5.0"],
     ]
     assert "1 of 2 classes better, 1 worse" in panel.words.text()
+    panel.resize(215, 600)
+    panel.show()
+
+    def end() -> int:
+        return panel.table.columnViewportPosition(3) + panel.table.columnWidth(3)
+
+    # All numbers are seen in a narrow column.
+    qtbot.waitUntil(lambda: end() <= panel.table.viewport().width() < 215)
     assert panel.again.isHidden() and not panel.use.isHidden()
     panel.show_run(fine_tuned, ended)
     assert len(children) == 1

@@ -19,7 +19,9 @@ from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.widgets import Heading
 from mseg_studio.ui.workspaces.train.fine_tune_table import SORT_ROLE, ScoresModel
 
-_ROWS_SEEN = 8
+_ROWS_SEEN = 12
+_NUMBER_PX = 44
+"""Room for `+25.0`; the names have the rest of a narrow column."""
 
 
 class FineTunePanel(QWidget):
@@ -66,10 +68,17 @@ class FineTunePanel(QWidget):
         self.table.setShowGrid(False)
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(22)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.table.setWordWrap(False)
+        self.table.setStyleSheet("QHeaderView::section { padding: 4px 3px; }")
+        header = self.table.horizontalHeader()
+        header.setMinimumSectionSize(_NUMBER_PX)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setDefaultSectionSize(_NUMBER_PX)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         # Below -1 there is no sorting: the most improved come first, as the model has them.
-        self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.table.setSortingEnabled(True)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 10, 12, 10)

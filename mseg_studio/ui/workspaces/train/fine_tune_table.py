@@ -12,6 +12,7 @@ from mseg_studio.training.fine_tune_scores import ClassScore, Scores
 from mseg_studio.ui.theme import Theme
 
 COLUMNS = ("Class", "Before", "After", "Change")
+"""IoU in percent, and the points between."""
 SORT_ROLE = Qt.ItemDataRole.UserRole
 _CLEAR = 0.005
 _Index = QModelIndex | QPersistentModelIndex
@@ -43,6 +44,9 @@ class ScoresModel(QAbstractTableModel):
         """Names of the columns."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return COLUMNS[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            side = Qt.AlignmentFlag.AlignRight if section else Qt.AlignmentFlag.AlignLeft
+            return side | Qt.AlignmentFlag.AlignVCenter
         return None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -54,6 +58,8 @@ class ScoresModel(QAbstractTableModel):
         if role == SORT_ROLE:
             value = values[column]
             return row.name if column == 0 else -9.0 if value is None else value
+        if role == Qt.ItemDataRole.ToolTipRole and column == 0:
+            return printable(row.name)
         if role == Qt.ItemDataRole.TextAlignmentRole and column:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ForegroundRole and column == 3 and row.change is not None:
