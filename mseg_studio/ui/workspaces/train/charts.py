@@ -126,7 +126,9 @@ class Charts(QWidget):
         self.speed_chart = LineChart(
             self._theme, name="Images per second over steps", unit="images/s", low=0.0, bottom=False
         )
-        self.wait_chart = LineChart(self._theme, name="Share of time spent waiting for data", unit="wait %", low=0.0)
+        self.wait_chart = LineChart(
+            self._theme, name="Share of time spent waiting for data", unit="wait %", low=0.0, top=10.0
+        )
         self.wait_chart.plot.setXLink(self.speed_chart.plot)
         self.memory_chart = LineChart(self._theme, name="Memory over steps", unit="GB", low=0.0)
         for chart, stretch in ((self.speed_chart, 1), (self.wait_chart, 1), (self.memory_chart, 2)):

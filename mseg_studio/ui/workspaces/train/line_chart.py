@@ -57,14 +57,21 @@ class LineChart(QWidget):
     """Step under the crosshair, None when it is gone."""
 
     def __init__(
-        self, theme: Theme, *, name: str, unit: str = "", low: float | None = None, bottom: bool = True
+        self,
+        theme: Theme,
+        *,
+        name: str,
+        unit: str = "",
+        low: float | None = None,
+        top: float | None = None,
+        bottom: bool = True,
     ) -> None:
-        """`unit` stands at the vertical axis; `low` is where it begins, None: where the values do.
+        """`unit` stands at the vertical axis; it begins at `low` and goes to `top` at least, None: where the values do.
 
         Without `bottom` the steps are written under another chart below this one.
         """
         super().__init__()
-        self._theme, self._low = theme, low
+        self._theme, self._low, self._top = theme, low, top
         self._series: tuple[Series, ...] = ()
         self._curves: list[Any] = []
         self._fitted, self._quiet = True, False
@@ -172,6 +179,8 @@ class LineChart(QWidget):
         low, high = min(lows, default=0.0), max(highs, default=1.0)
         if self._low is not None:
             low = min(low, self._low)
+        if self._top is not None:
+            high = max(high, self._top)
         return (low, high) if high > low else (low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1))
 
     def values_at(self, step: float) -> list[tuple[Series, float, float]]:
