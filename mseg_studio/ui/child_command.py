@@ -52,9 +52,15 @@ class ChildCommand(QObject):
         """Whether the child is there."""
         return self._process.state() != QProcess.ProcessState.NotRunning
 
-    def end(self) -> None:
-        """Kill the child now and wait for it: the window closes."""
+    def end(self, *, grace_ms: int = 0) -> None:
+        """Kill the child now and wait for it: the window closes.
+
+        `grace_ms` is for a child with processes of its own: it is asked first, and has so long to end them.
+        """
         self.blockSignals(True)
+        if self.running and grace_ms:
+            self._process.terminate()
+            self._process.waitForFinished(grace_ms)
         if self.running:
             self._process.kill()
             self._process.waitForFinished(2000)

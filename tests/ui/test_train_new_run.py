@@ -12,9 +12,11 @@ from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QPlainTextEdit, QWidget
 
 from mseg_studio.errors import RunFailed
+from mseg_studio.settings import user_folder
 from mseg_studio.training.config_file import load_config
 from mseg_studio.training.devices import Device
 from mseg_studio.training.launcher import LaunchPlan
+from mseg_studio.training.run_processes import run_processes
 from mseg_studio.training.runs import known_runs
 from mseg_studio.ui.theme import Theme
 from mseg_studio.ui.workspaces.train.form_rows import SettingRow
@@ -381,10 +383,15 @@ class TestPreflight:
         qtbot.waitUntil(lambda: not page.dry_run.running, timeout=WAIT_MS)
         assert "322" in page.parts.preflight.warnings.text()
 
-    def test_the_end_of_the_window_ends_it(self, qtbot: Any, page: NewRunPage) -> None:
+    def test_the_end_of_the_window_ends_it_and_the_processes_it_started(self, qtbot: Any, page: NewRunPage) -> None:
         click(qtbot, page.parts.preflight.go)
+        place = user_folder("runs") / ".preflight"
+        qtbot.waitUntil(lambda: any(run_processes(one) for one in place.glob("*")), timeout=WAIT_MS)
+        (folder,) = place.glob("*")
         page.close()
         assert not page.dry_run.running
+        qtbot.waitUntil(lambda: not run_processes(folder), timeout=WAIT_MS)
+        qtbot.waitUntil(lambda: not folder.exists(), timeout=WAIT_MS)
 
 
 class TestCopy:

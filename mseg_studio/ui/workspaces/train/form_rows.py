@@ -16,7 +16,7 @@ from mseg_studio.ui.workspaces.train.form_editors import SettingEditor
 from mseg_studio.ui.workspaces.train.form_values import shown
 
 _NAME_PX = 118
-_PRESET_PX = 104
+_PRESET_PX = 96
 
 
 class SettingRow(QWidget):

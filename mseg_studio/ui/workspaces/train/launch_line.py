@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from pathlib import Path
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QWidget
 
@@ -35,6 +35,7 @@ class LaunchLine(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("strip")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.text = QPlainTextEdit()
         self.text.setObjectName("line")
         self.text.setReadOnly(True)

@@ -86,7 +86,7 @@ class NewRunPage(QWidget):
         parts.dataset_page.open_asked.connect(self.open_asked)
         parts.preflight.try_asked.connect(self.try_one_step)
         parts.preflight.cancel_asked.connect(self.dry_run.cancel)
-        parts.back.clicked.connect(self.closed)
+        parts.back.clicked.connect(self._go_back)
         parts.start.clicked.connect(lambda: self.start())
         parts.write.clicked.connect(lambda: self.start(only_write=True))
         parts.show_me.clicked.connect(self._show_place)
@@ -157,8 +157,7 @@ class NewRunPage(QWidget):
         if config is None or self.draft is None or self._starting or not button.isEnabled():
             return
         where, options = self.parts.where.where, self.parts.slurm.options
-        self.dry_run.close()  # the devices are for the run
-        self.parts.preflight.show_idle()
+        self.dry_run.cancel()  # the devices are for the run
         if not only_write:
             self._free_device(config, where)
         words = options.words() if where.engine == SLURM else ()
@@ -169,6 +168,10 @@ class NewRunPage(QWidget):
         self._say("")
         self._show_verdict()
         in_background(self, lambda: make_run(order, self._engine), self._on_started, failed=self._on_failed)
+
+    def _go_back(self) -> None:
+        self.dry_run.cancel()
+        self.closed.emit()
 
     def _on_recipe(self, name: str) -> None:
         recipe = next((one for one in self._recipes if one.name == name), None)

@@ -40,6 +40,8 @@ class Parts(QWidget):
 
     def __init__(self, services: Services, theme: Theme) -> None:
         super().__init__()
+        self.setObjectName("panel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.title = QLabel("New run")
         self.title.setFont(sized(self.font(), 15, bold=True))
         self.reason = ElidedLabel()

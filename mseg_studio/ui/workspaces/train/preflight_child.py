@@ -13,6 +13,9 @@ from mseg_studio.training.config import TrainConfig
 from mseg_studio.training.config_file import save_config
 from mseg_studio.ui.child_command import ChildCommand
 
+_GRACE_MS = 5000
+"""A dry run has processes of its own, which go on unless it ends them."""
+
 
 class ConfigChild(QObject):
     """Runs `mseg-studio train CONFIG ... --json` once at a time; the configuration lies in a folder of its own."""
@@ -63,7 +66,7 @@ class ConfigChild(QObject):
     def close(self) -> None:
         """End the child and wait for it: the window closes, or the form was filled anew."""
         if self._child is not None:
-            self._child.end()
+            self._child.end(grace_ms=_GRACE_MS)
             self._child.deleteLater()
             self._child = None
         self._forget()
