@@ -58,7 +58,7 @@ def measure(lines: int = LINES, *, rounds: int = _ROUNDS) -> dict[str, object]:
     application = QApplication.instance() or QApplication([])
     assert isinstance(application, QApplication)
     theme = Theme(application, "dark")
-    found: dict[str, list[float]] = {"read_s": [], "draw_s": [], "again_s": []}
+    found: dict[str, list[float]] = {"read_s": [], "draw_s": [], "again_s": [], "cpu_s": []}
     with tempfile.TemporaryDirectory() as place:
         log = Path(place) / "metrics.jsonl"
         write_log(log, lines)
@@ -67,17 +67,18 @@ def measure(lines: int = LINES, *, rounds: int = _ROUNDS) -> dict[str, object]:
             charts.resize(1280, 800)
             charts.show()
             application.processEvents()
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             look = RunReader(Path(place)).look(weight=charts.weight, whole=False)
             read_at = time.perf_counter()
             charts.show_looks((look,))
             charts.grab()
-            drawn_at = time.perf_counter()
+            drawn_at, cpu_s = time.perf_counter(), time.process_time() - cpu_start
             charts.loss_chart.plot.setXRange(lines / 3, lines / 2)
             charts.grab()
             found["read_s"].append(read_at - start)
             found["draw_s"].append(drawn_at - read_at)
             found["again_s"].append(time.perf_counter() - drawn_at)
+            found["cpu_s"].append(cpu_s)
             points = len(look.metrics.step)
             charts.deleteLater()
             application.processEvents()
