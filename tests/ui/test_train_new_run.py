@@ -122,7 +122,7 @@ class TestStarting:
         assert page.parts.data.hint.isVisible()
         drop(page, camvid)
         qtbot.waitUntil(page.parts.start.isEnabled, timeout=WAIT_MS)
-        assert page.draft is not None and page.draft.recipe.name == "laptop"
+        assert page.draft is not None and page.draft.recipe.name == "first"
         assert page.parts.data.cards[0].words.text() == "4 to train on · 2 to judge by · 11 classes"
         with qtbot.waitSignal(page.started, timeout=WAIT_MS):
             click(qtbot, page.parts.start)

@@ -221,7 +221,7 @@ class TestMemory:
         assert "No recipe is called 'lapto'" in opening("lapto", None, None).problem
         assert "cannot be copied" in opening(None, tmp_path, None).problem
         assert "nowhere" in opening(None, None, "nowhere").problem
-        assert opening("lapto", None, None).draft.recipe.name == "laptop", "and something sensible comes anyway"
+        assert opening("lapto", None, None).draft.recipe.name == "first", "and something sensible comes anyway"
 
     def test_a_copy_is_held_against_its_recipe(self, draft: Draft, tmp_path: Path) -> None:
         config = draft.with_change("optim.lr", 0.5).config()

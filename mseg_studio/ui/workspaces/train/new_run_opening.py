@@ -20,9 +20,9 @@ from mseg_studio.ui.workspaces.train.new_run_memory import Memory, load_memory
 from mseg_studio.ui.workspaces.train.new_run_origin import Origin, origin_of, recipe_of
 from mseg_studio.ui.workspaces.train.preset import preset_of
 
-FIRST_RECIPE = "laptop"
-"""For who never chose one: any data, any machine."""
-_FIRST = ("smoke", FIRST_RECIPE, "fine-tune")
+FIRST_RECIPE = "first"
+"""For who never chose one: any data, any machine, some minutes."""
+_FIRST = (FIRST_RECIPE, "smoke", "laptop", "fine-tune")
 """Recipes that stand at the top of the list."""
 
 
