@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -17,10 +18,13 @@ from mseg_studio.errors import ConfigError, nearest
 from mseg_studio.plain_yaml import parse_yaml, read_yaml
 from mseg_studio.storage import write_atomic
 from mseg_studio.training.config import RANDOM, DatasetConfig, TrainConfig
+from mseg_studio.training.start_choice import is_file_start
 
 FORMAT = 1
 RECIPE_TEXTS = ("title", "about")
 """What a recipe says of itself beside the configuration."""
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", re.ASCII)
+"""A number that YAML takes for text unless it has both a point and a sign, as 1e-4."""
 
 
 def load_config(path: Path) -> TrainConfig:
@@ -111,8 +115,8 @@ def _absolute(dataset: DatasetConfig, folder: Path) -> DatasetConfig:
 
 def _absolute_start(start: str, folder: Path) -> str:
     """A checkpoint file with its whole path; a word (random, a model's name) stays as it is."""
-    is_word = len(Path(start).parts) <= 1 and not Path(start).suffix
-    return start if is_word or start == RANDOM else str((folder / start).resolve())
+    is_file = start != RANDOM and is_file_start(start, beside=folder)
+    return str((folder / start).resolve()) if is_file else start
 
 
 def _plain(value: Any) -> Any:
@@ -154,8 +158,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return tuple(_convert(arguments[0], item, f"{where}.{n}") for n, item in enumerate(value))
     if origin is dict and isinstance(value, dict):
         return {_convert(arguments[0], k, where): _convert(arguments[1], v, where) for k, v in value.items()}
-    if hint is float and type(value) is int:
-        return float(value)
+    if hint is float and (type(value) is int or (type(value) is str and _EXPONENT.fullmatch(value))):
+        number = float(str(value))  # of a whole number too large for it: infinite
+        if math.isfinite(number):
+            return number
     if origin is None and type(value) is hint and (hint is not float or math.isfinite(value)):
         return value
     raise ConfigError(f"{where} is {value!r}, expected {getattr(hint, '__name__', hint)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mseg_studio.errors import ConfigError
-from mseg_studio.networks.catalog import InstalledModel, find_model
+from mseg_studio.networks.catalog import InstalledModel, find_model, scan_models
 from mseg_studio.training.config import RANDOM
 
 
@@ -32,10 +32,18 @@ def start_of(start: str) -> InstalledModel | Path | None:
     return find_model(start)
 
 
-def is_file_start(start: str) -> bool:
-    """Whether `start` names a file, or a folder with its way to it; a word without a suffix is a model's name."""
+def is_file_start(start: str, *, beside: Path | None = None) -> bool:
+    """Whether `start` names a file, or a folder with its way to it, and no model.
+
+    A single word is an installed model of that name; else a file where one is there (in `beside`, by default the
+    working folder) or its suffix is that of weights.
+    """
     path = Path(start)
-    return len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES or path.is_file()
+    if len(path.parts) > 1:
+        return True
+    if path.suffix.lower() not in _SUFFIXES and not ((beside or Path()) / path).is_file():
+        return False
+    return start not in {model.name for model in scan_models()}
 
 
 _SUFFIXES = frozenset({".pth", ".pt", ".tar", ".ckpt", ".bin", ".safetensors"})

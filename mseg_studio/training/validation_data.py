@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mseg_studio.datasets.mapping import LabelMapping
 from mseg_studio.datasets.pairing import Pair
+from mseg_studio.errors import ConfigError
 from mseg_studio.labels.label_map import Ids
 from mseg_studio.training.config import DatasetConfig, TrainConfig
 from mseg_studio.training.data_files import evenly_spread, listed_pairs, read_pair
@@ -52,14 +53,14 @@ class ValidationData:
     def open(cls, config: TrainConfig, head: Head) -> ValidationData:
         """List the files of a `resolved` configuration, `validate_images` of each dataset.
 
-        Raises ConfigError, TaxonomyError, and DatasetError naming the first file that is missing.
+        Raises ConfigError (also for a dataset without a class of the head), TaxonomyError, and DatasetError naming the
+        first file that is missing.
         """
         splits = []
         for dataset in config.validated:
+            classes = judged_classes(dataset, head)
             pairs = evenly_spread(listed_pairs(dataset, dataset.val_split), config.validate_images)
             mapping = head_mapping(open_dataset(dataset), dataset, head)
-            has = set(dataset.classes.values())
-            classes = tuple(name for name in head.rows if name in has)
             splits.append(ValidationSplit(dataset, pairs, mapping, classes))
         return cls(tuple(splits), config.loss.label_stride, config.augment.short_side)
 
@@ -91,3 +92,18 @@ class ValidationData:
             finally:
                 for future in coming:
                     future.cancel()
+
+
+def judged_classes(dataset: DatasetConfig, head: Head) -> tuple[str, ...]:
+    """Rows of the head that a `resolved` dataset has, in their order.
+
+    Raises ConfigError when there is none: nothing of it could be judged.
+    """
+    has = set(dataset.classes.values())
+    classes = tuple(name for name in head.rows if name in has)
+    if not classes:
+        raise ConfigError(
+            f"dataset '{dataset.name}' has no class that the run learns, so it cannot judge it: leave its val_split "
+            "empty, or take it out"
+        )
+    return classes

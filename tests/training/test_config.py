@@ -64,6 +64,17 @@ def test_any_configuration_survives_plain_values(
         ({"combine": "mgda"}, "mgda needs at least two datasets"),
         ({"accumulate": 0}, "accumulate must be at least 1"),
         ({"keep": 1}, "keep must be at least 2"),
+        ({"seed": 1 << 63}, "seed must be below 2^63"),
+        ({"base_size": 0}, "base_size must be at least 1"),
+        ({"augment": {"short_side": 0}}, "augment.short_side must be at least 1"),
+        ({"augment": {"blur_sigma": -1.0}}, "blur_sigma must not be negative"),
+        ({"loss": {"auxiliary_weight": -0.4}}, "weights and class_weight_power must not be negative"),
+        ({"loss": {"class_weight_max": 0.0}}, "class_weight_max must be positive"),
+        ({"optim": {"clip_norm": 0.0}}, "optim.clip_norm must be positive"),
+        ({"optim": {"warmup_steps": -1}}, "warmup_steps must not be negative"),
+        ({"optim": {"lr": "1e"}}, "optim.lr is '1e', expected float"),
+        ({"optim": {"lr": "1e999"}}, "optim.lr is '1e999'"),
+        ({"optim": {"lr": 10**400}}, "optim.lr is 1000"),
     ],
 )
 def test_a_wrong_value_is_named(change: dict[str, object], message: str) -> None:
@@ -167,6 +178,43 @@ def test_a_wrong_setting_is_named(setting: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         with_settings(make_config(), [setting])
     assert message in str(caught.value)
+
+
+def test_a_number_with_an_exponent_is_a_number(tmp_path: Path) -> None:
+    """YAML 1.1 takes 1e-4 for text, because it has no point."""
+    config = with_settings(make_config(), ["optim.lr=1e-4", "optim.clip_norm=5E+1", "augment.scale=[1e-1, 2]"])
+    assert (config.optim.lr, config.optim.clip_norm, config.augment.scale) == (1e-4, 50.0, (0.1, 2.0))
+    (tmp_path / "config.yaml").write_text(
+        "name: x\ndatasets: []\nsteps: 1\nbatch: 1\noptim: {lr: 1e-4, weight_decay: fast}\n", encoding="utf-8"
+    )
+    with pytest.raises(ConfigError, match="weight_decay is 'fast'"):
+        load_config(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ("random", "random"),
+        ("", ""),
+        ("street-small", "street-small"),
+        ("mine-v1.2", "mine-v1.2"),
+        ("weights.pth", "FOLDER/weights.pth"),
+        ("../run", "FOLDER/../run"),
+        ("beside", "FOLDER/beside"),
+    ],
+)
+def test_a_start_is_a_model_or_a_file_beside_the_configuration(tmp_path: Path, start: str, expected: str) -> None:
+    (tmp_path / "beside").write_bytes(b"")
+    save_config(tmp_path / "config.yaml", make_config(tmp_path / "data.yaml", start=start))
+    if expected.startswith("FOLDER"):
+        expected = str(Path(expected.replace("FOLDER", str(tmp_path))).resolve())
+    assert load_config(tmp_path / "config.yaml").start == expected
+
+
+def test_an_installed_model_is_meant_where_a_file_has_its_name(tmp_path: Path) -> None:
+    (tmp_path / "street-small").write_bytes(b"")
+    save_config(tmp_path / "config.yaml", make_config(tmp_path / "data.yaml", start="street-small"))
+    assert load_config(tmp_path / "config.yaml").start == "street-small"
 
 
 def test_a_dataset_may_be_only_for_judging() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mseg_studio.errors import DatasetError, MSegStudioError
+from mseg_studio.errors import ConfigError, DatasetError, MSegStudioError
 from mseg_studio.networks.hrnet_w18_small import NETWORK
 from mseg_studio.progress import Cancelled, CancelToken, Progress
 from mseg_studio.training.augment import MEAN_RGB, STD_RGB
@@ -192,6 +192,15 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "valannot" / "a_0.png").unlink()
     with pytest.raises(DatasetError, match=r"a_0\.png"):
         _opened(config)
+
+
+def test_a_dataset_that_could_judge_nothing_is_refused(tmp_path: Path) -> None:
+    config = make_config(make_dataset(tmp_path / "one"))
+    other = DatasetConfig(
+        str(make_dataset(tmp_path / "two")), name="other", train_split="", classes={"Bicyclist": "bicyclist"}
+    )
+    with pytest.raises(ConfigError, match="'other' has no class that the run learns"):
+        _opened(dataclasses.replace(config, datasets=(*config.datasets, other)))
 
 
 def test_without_a_label_the_loss_is_no_number(tmp_path: Path) -> None:
