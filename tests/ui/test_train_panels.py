@@ -43,7 +43,9 @@ def theme(qtbot: Any) -> Iterator[Theme]:
 
 
 def test_settings_that_are_not_the_recipes_are_named() -> None:
-    values = config_as_dict(load_recipe("smoke").config(name="x", datasets=[DatasetConfig("camvid", root="/data")], start="random"))
+    values = config_as_dict(
+        load_recipe("smoke").config(name="x", datasets=[DatasetConfig("camvid", root="/data")], start="random")
+    )
     assert preset_of(values) == Preset("smoke", ()), "the nearest is found"
     values["optim"]["lr"] = 0.123
     (change,) = preset_of(values, recipe="smoke").changes

@@ -88,15 +88,8 @@ class LineChart(QWidget):
         self._box: Any = self._item.getViewBox()
         self._box.setDefaultPadding(0.0)
         self._bottom, self._left = self._item.getAxis("bottom"), self._item.getAxis("left")
-        self._left.setWidth(46)
-        self._left.enableAutoSIPrefix(False)
-        self._bottom.enableAutoSIPrefix(False)
-        self._bottom.tickStrings = lambda values, _scale, _spacing: [_whole(value) for value in values]
-        self._left.tickStrings = lambda values, _scale, spacing: [_tick(value, spacing) for value in values]
         self._unit, self._has_bottom = unit, bottom
-        if not bottom:
-            self._bottom.setStyle(showValues=False)
-            self._bottom.setHeight(6)
+        self._write_axes()
         self._cross: Any = pg.InfiniteLine(angle=90, movable=False)
         self._cross.hide()
         self._item.addItem(self._cross, ignoreBounds=True)
@@ -119,6 +112,17 @@ class LineChart(QWidget):
         column.addWidget(self.hint)
         theme.changed.connect(self._restyle)
         self._restyle()
+
+    def _write_axes(self) -> None:
+        """Whole steps, values as short as their spacing allows, no prefixes of units."""
+        self._left.setWidth(46)
+        self._left.enableAutoSIPrefix(False)
+        self._bottom.enableAutoSIPrefix(False)
+        self._bottom.tickStrings = lambda values, _scale, _spacing: [_whole(value) for value in values]
+        self._left.tickStrings = lambda values, _scale, spacing: [_tick(value, spacing) for value in values]
+        if not self._has_bottom:
+            self._bottom.setStyle(showValues=False)
+            self._bottom.setHeight(6)
 
     # -- what is shown -------------------------------------------------------------------------------------------
 
