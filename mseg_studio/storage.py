@@ -64,8 +64,12 @@ def flush(paths: Iterable[Path]) -> None:
 
 
 def write_json_atomic(path: Path, value: Any) -> None:
-    """`write_atomic` for a JSON value, indented, UTF-8, with a final newline."""
-    write_atomic(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    """`write_atomic` for a JSON value, indented, UTF-8, with a final newline.
+
+    Names of files that are no UTF-8 are escaped, and read as they were.
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(path, text.encode(errors="backslashreplace"))  # of a lone surrogate: JSON's own escape for it
 
 
 def sha256_file(path: Path) -> str:

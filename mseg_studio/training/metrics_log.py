@@ -27,7 +27,8 @@ class MetricsLog:
 
     def append(self, event: dict[str, Any]) -> None:
         """Write one event. Raises ValueError when its line is longer than MAX_LINE_BYTES, OSError on a full disk."""
-        line = json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        text = json.dumps(event, ensure_ascii=False, allow_nan=False)
+        line = text.encode(errors="backslashreplace") + b"\n"  # names that are no UTF-8 become JSON's own escapes
         if len(line) > MAX_LINE_BYTES:
             raise ValueError(f"a line of metrics has {len(line)} bytes, expected at most {MAX_LINE_BYTES}")
         self._write(line)
@@ -98,7 +99,7 @@ def _parts(iou: dict[str, float]) -> Iterator[dict[str, float]]:
 
 
 def _bytes(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode())
+    return len(json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace"))
 
 
 class MetricsReader:

@@ -120,9 +120,12 @@ class _Window:
 
 
 def _scaled(pixels_HW3: npt.NDArray[np.uint8], labels_HW: Ids, choice: Choice) -> tuple[npt.NDArray[np.uint8], Ids]:
+    # By the scale, as published: a size in whole pixels is another scale. Only what would vanish gets its one pixel.
+    vanishes = min(labels_HW.shape) * choice.scale <= 0.5
+    size = (choice.width, choice.height) if vanishes else None
     factors = {"fx": choice.scale, "fy": choice.scale}
-    pixels = cv2.resize(pixels_HW3, None, **factors, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(pixels, np.uint8), cv2.resize(labels_HW, None, **factors, interpolation=cv2.INTER_NEAREST)
+    pixels = cv2.resize(pixels_HW3, size, **factors, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(pixels, np.uint8), cv2.resize(labels_HW, size, **factors, interpolation=cv2.INTER_NEAREST)
 
 
 def _rotated(

@@ -142,7 +142,8 @@ class RunFolder:
 
     def append_log(self, rank: int, text: str) -> None:
         """Add lines for people to log/rank<N>.txt; programs read the other files. Raises OSError."""
-        with self.rank_log(rank).open("a", encoding="utf-8") as stream:
+        # A file's name may hold bytes that are no UTF-8: what is told of it must not fail for that.
+        with self.rank_log(rank).open("a", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def write_result(

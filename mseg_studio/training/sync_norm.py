@@ -57,8 +57,7 @@ class SynchronisedNorm(nn.BatchNorm2d):
         weight = self.weight if self.affine else torch.ones_like(self.running_mean)  # type: ignore[arg-type]
         bias = self.bias if self.affine else torch.zeros_like(self.running_mean)  # type: ignore[arg-type]
         y, mean_C, var_C, count = _JoinedNorm.apply(x_NCHW, weight, bias, self.eps, self.ranks)  # type: ignore[no-untyped-call]
-        if self.track_running_stats:
-            self._note(mean_C, var_C, int(count))
+        self._note(mean_C, var_C, int(count))
         joined: Tensor = y
         return joined
 
@@ -71,12 +70,13 @@ class SynchronisedNorm(nn.BatchNorm2d):
     @torch.no_grad()
     def _note(self, mean_C: Tensor, var_C: Tensor, count: int) -> None:
         """Running statistics as BatchNorm2d keeps them: the variance without bias."""
-        assert self.num_batches_tracked is not None  # noqa: S101 - for the type checker
-        assert self.running_mean is not None and self.running_var is not None  # noqa: S101
-        self.num_batches_tracked.add_(1)
-        share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean_C.to(self.running_mean), share)
-        self.running_var.lerp_((var_C * (count / (count - 1))).to(self.running_var), share)
+        mean, var, batches = self.running_mean, self.running_var, self.num_batches_tracked
+        if mean is None or var is None or batches is None:  # it keeps none
+            return
+        batches.add_(1)
+        share = 1.0 / float(batches) if self.momentum is None else self.momentum
+        mean.lerp_(mean_C.to(mean), share)
+        var.lerp_((var_C * (count / (count - 1))).to(var), share)
 
 
 class _JoinedNorm(torch.autograd.Function):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -64,3 +65,9 @@ def test_sigkill_at_any_moment_leaves_old_or_new(tmp_path: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_name_that_is_no_utf8_comes_back(tmp_path: Path) -> None:
+    path, name = tmp_path / "value.json", os.fsdecode(b"caf\xe9.png")
+    write_json_atomic(path, {"image": name})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"image": name}

@@ -54,6 +54,13 @@ def test_a_resume_drops_later_steps(tmp_path: Path) -> None:
     assert read_metrics(path) == [_step(1), _step(2), resume, {**_step(3), "loss": 9.0}]
 
 
+def test_a_name_that_is_no_utf8_comes_back(tmp_path: Path) -> None:
+    event = {"event": "skipped", "step": 3, "names": [os.fsdecode(b"tiny/caf\xe9.png")]}
+    with contextlib.closing(MetricsLog(tmp_path / "metrics.jsonl")) as log:
+        log.append(event)
+    assert read_metrics(tmp_path / "metrics.jsonl") == [event]
+
+
 @pytest.mark.parametrize("line", [b"[1]\n", b"\xff\xfe\n", b'{"event": "step"}\n', b"\n"])
 def test_a_strange_line_is_passed_over(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "metrics.jsonl"

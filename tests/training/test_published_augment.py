@@ -148,3 +148,12 @@ def test_padding_is_the_mean_and_no_label() -> None:
     assert rows[42:].all()
     assert not rows[22:42].any()
     assert np.all(crop[rows] == (124, 116, 104))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 300), (10, 10)])
+def test_what_would_vanish_at_a_small_scale_keeps_a_pixel(size: tuple[int, int]) -> None:
+    config = AugmentConfig(pipeline="published", crop_px=65, scale=(0.05, 0.05))
+    for seed in range(8):
+        pixels, labels = published_augment(*_image(*size), config=config, random=np.random.default_rng(seed))
+        assert (pixels.shape, labels.shape) == ((65, 65, 3), (65, 65))
+        assert (labels == 255).sum() >= 65 * 65 - 2 * 20

@@ -44,3 +44,9 @@ def test_the_result_says_how_it_ended(tmp_path: Path) -> None:
     folder.write_result("failed", reason="no space", step=4, best=None)
     result = json.loads(folder.result_file.read_text(encoding="utf-8"))
     assert (result["status"], result["reason"], result["step"], result["best"]) == ("failed", "no space", 4, None)
+
+
+def test_a_name_that_is_no_utf8_can_be_told(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, make_config())
+    folder.append_log(0, "cannot read " + os.fsdecode(b"caf\xe9.png"))
+    assert "caf\\udce9.png" in folder.rank_log(0).read_text(encoding="utf-8")
