@@ -23,6 +23,15 @@ from mseg_studio.training.start_choice import is_file_start
 FORMAT = 1
 RECIPE_TEXTS = ("title", "about")
 """What a recipe says of itself beside the configuration."""
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text (in quotes, where it looks like a number)",
+    tuple: "a list",
+    dict: "`key: value` lines",
+}
+"""Types in the words of whoever writes a configuration."""
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", re.ASCII)
 """A number that YAML takes for text unless it has both a point and a sign, as 1e-4."""
 
@@ -127,7 +136,7 @@ def _plain(value: Any) -> Any:
 
 def _build(kind: Any, values: Any, where: str) -> Any:
     if not isinstance(values, dict):
-        raise ConfigError(f"{where or 'configuration'} is {values!r}, expected `key: value` lines")
+        raise ConfigError(f"{where.rstrip('.') or 'configuration'} is {values!r}, expected `key: value` lines")
     hints = typing.get_type_hints(kind)
     built: dict[str, Any] = {}
     for key, value in values.items():
@@ -164,4 +173,4 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return number
     if origin is None and type(value) is hint and (hint is not float or math.isfinite(value)):
         return value
-    raise ConfigError(f"{where} is {value!r}, expected {getattr(hint, '__name__', hint)}")
+    raise ConfigError(f"{where} is {value!r}, expected {_KINDS[origin or hint]}")

@@ -86,13 +86,18 @@ class Recipe:
         chosen = [_filled(dataset, by_name.pop(dataset.name, None)) for dataset in own]
         chosen += [dataset for dataset in given if dataset.name in by_name]
         if not chosen:
-            raise ConfigError(f"recipe '{self.name}' learns from any dataset, and none is given")
+            raise ConfigError(
+                f"recipe '{self.name}' learns from any dataset, and none is given; say it as in --dataset my.yaml or "
+                "--dataset cityscapes=/data/cityscapes"
+            )
         missing = [dataset.name for dataset in chosen if not _has_place(dataset)]
         if missing:
-            hint = nearest(missing[0], by_name)
+            unplaced = [name for name in by_name if name not in missing]
+            hint = nearest(missing[0], unplaced) if unplaced else ""
+            needs = f"recipe '{self.name}' learns from {len(own)} datasets, and " if own else ""
+            where = f"where {missing[0]} lies" if len(missing) == 1 else f"where these lie: {', '.join(missing)}"
             raise ConfigError(
-                f"recipe '{self.name}' learns from {len(own)} datasets, and it is not known where these lie: "
-                f"{', '.join(missing)}{hint}; say it as in --dataset {missing[0]}=/data/{missing[0]}"
+                f"{needs}it is not known {where}{hint}; say it as in --dataset {missing[0]}=/data/{missing[0]}"
             )
         if self.relabeled:
             _check_relabeled(self.name, [dataset for dataset in chosen if dataset.name in self.dataset_names])

@@ -56,7 +56,7 @@ class TestDraft:
         ("path", "value", "words"),
         [
             ("optim.lr", -1.0, "must be positive"),
-            ("steps", "many", "expected int"),
+            ("steps", "many", "expected a whole number"),
             ("augment.scale", [2.0, 1.0], "increasing"),
             ("augment.scale", [2.0], "expected 2"),
             ("optim.schedule", "steep", "expected poly, cosine, plateau"),
