@@ -20,6 +20,7 @@ from mseg_studio.networks.catalog import UnknownModelError
 from mseg_studio.settings import AppSettings, load_settings
 from mseg_studio.taxonomy.catalog import UNIVERSAL
 from mseg_studio.taxonomy.compare import compare
+from mseg_studio.ui.ahead import import_ahead
 from mseg_studio.ui.bridges import wait_for_background
 from mseg_studio.ui.main_window import MainWindow
 from mseg_studio.ui.screenshot import Screenshot
@@ -146,6 +147,7 @@ def close_window(services: Services, theme: Theme, window: MainWindow) -> None:
 def _start(services: Services, window: MainWindow, options: WindowOptions, shot: Screenshot | None) -> None:
     services.media.client.start()
     services.inference.client.start()
+    import_ahead(window)
     if options.path is not None:
         window.open_path(options.path)
     _arrange(window, options)

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QApplication,
     QDockWidget,
     QHBoxLayout,
     QMainWindow,
@@ -33,6 +32,7 @@ from mseg_studio.ui.dialogs.import_model import ImportModelDialog
 from mseg_studio.ui.dialogs.keys import KeysDialog
 from mseg_studio.ui.dialogs.settings import SettingsDialog
 from mseg_studio.ui.fine_tune import fine_tune
+from mseg_studio.ui.held_keys import HeldKeys
 from mseg_studio.ui.layout_store import layout_store
 from mseg_studio.ui.opening import Opening
 from mseg_studio.ui.pages import SEGMENT, WORKSPACES
@@ -48,7 +48,6 @@ from mseg_studio.ui.workspaces.segment.session import Session
 from mseg_studio.ui.workspaces.segment.workspace import SegmentWorkspace
 
 _RECENTS = 12
-_HELD = (QEvent.Type.KeyPress, QEvent.Type.KeyRelease)
 
 
 class MainWindow(QMainWindow):
@@ -81,9 +80,8 @@ class MainWindow(QMainWindow):
         self._open_menu.aboutToShow.connect(self._fill_open_menu)
         self._fill_open_menu()
         self._connect()
-        application = QApplication.instance()
-        if application is not None:
-            application.installEventFilter(self)
+        self._held = HeldKeys(self.segment_page.hold_key, self)
+        self._held.listen(True)
         _leave_keys_alone(self)
         self.workspace.centre.setFocus()
         if remember:
@@ -197,6 +195,7 @@ class MainWindow(QMainWindow):
 
     def show_workspace(self, name: str) -> None:
         """Bring a workspace on screen; the one that was there stays as it is. Raises ValueError: there is none."""
+        self._held.listen(name == SEGMENT)
         page = self.page(name)
         self.workspace_bar.set_current(name)
         if name == self.current:
@@ -306,11 +305,7 @@ class MainWindow(QMainWindow):
         except (OSError, MSegStudioError) as error:
             self.session.notice.emit(Notice(f"The settings cannot be saved: {error}", "warning", "settings"))
 
-    # -- keys that are held, state, end --------------------------------------------------------------------------
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keys that are held in Segment; all events of the program come along here."""
-        return event.type() in _HELD and self.segment_page.hold_key(watched, event)
+    # -- state, end ----------------------------------------------------------------------------------------------
 
     def _refresh(self) -> None:
         table, workspace, choice = self.actions_table, self.workspace, self.session.choice
@@ -367,9 +362,7 @@ class MainWindow(QMainWindow):
             store.setValue("workspace", self.current)
             self.segment_page.remember_layout(store)
             self._change_settings(replace(self.settings, opacity=self.workspace.display.opacity))
-        application = QApplication.instance()
-        if application is not None:
-            application.removeEventFilter(self)
+        self._held.listen(False)
         self.workspace.cancel()
         event.accept()
 

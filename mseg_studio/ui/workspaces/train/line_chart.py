@@ -79,12 +79,11 @@ class LineChart(QWidget):
         self._text: Callable[[float], str] = compact
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.plot: Any = pg.PlotWidget()
+        self.plot: Any = pg.PlotWidget(enableMenu=False)
         self.plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.plot.setFrameShape(self.plot.Shape.NoFrame)
         self._item: Any = self.plot.getPlotItem()
         self._item.hideButtons()
-        self._item.setMenuEnabled(False)
         self._box: Any = self._item.getViewBox()
         self._box.setDefaultPadding(0.0)
         self._bottom, self._left = self._item.getAxis("bottom"), self._item.getAxis("left")
