@@ -185,9 +185,11 @@ class MainWindow(QMainWindow):
             make = next((spec.make for spec in WORKSPACES if spec.name == name), None)
             if make is None:
                 raise ValueError(f"there is no workspace '{name}'")
+            self._held.listen(False)
             page = make(self)
             _leave_keys_alone(page)
             self._stack.addWidget(_under_messages(page, self.theme))
+            self._held.listen(self.current == SEGMENT)
             if isinstance(page, WorkspacePage):
                 page.facts_changed.connect(self._refresh)
             self._pages[name] = page
@@ -195,12 +197,12 @@ class MainWindow(QMainWindow):
 
     def show_workspace(self, name: str) -> None:
         """Bring a workspace on screen; the one that was there stays as it is. Raises ValueError: there is none."""
-        self._held.listen(name == SEGMENT)
         page = self.page(name)
         self.workspace_bar.set_current(name)
         if name == self.current:
             return
         self.current = name
+        self._held.listen(name == SEGMENT)
         self.workspace.player.stop()
         last = page.focusWidget() or page
         self._stack.setCurrentIndex(list(self._pages).index(name))
