@@ -56,7 +56,8 @@ class RunState:
 def save_checkpoint(folder: Path, state: RunState, *, name: str | None = None, keep: int = 2) -> Path:
     """Write `folder/<step>` (or `folder/<name>`), point `latest` at a step, drop all but the newest `keep` steps.
 
-    Raises OSError; what was there before stays.
+    Steps after this one go too: a run that stands here passed them over, because they do not verify. Raises OSError;
+    what was there before stays.
     """
     final = folder / (name or f"{state.step:08d}")
     part = folder / f"{_PART}-{secrets.token_hex(6)}"
@@ -76,8 +77,10 @@ def save_checkpoint(folder: Path, state: RunState, *, name: str | None = None, k
         raise
     if name is None:
         write_atomic(folder / "latest", final.name.encode())
-        for old in _steps(folder)[:-keep]:
-            shutil.rmtree(old)
+        steps = _steps(folder)
+        here = steps.index(final) + 1
+        for gone in (*steps[: max(0, here - keep)], *steps[here:]):
+            shutil.rmtree(gone)
     return final
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import zlib
@@ -10,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-from mseg_studio.errors import CheckpointError, ConfigError, RunFailed
+from mseg_studio.errors import CheckpointError, ConfigError, RunFailed, printable
 from mseg_studio.progress import Cancelled, CancelToken, Progress
 from mseg_studio.training.average import WeightAverage
 from mseg_studio.training.checkpoint import RunState, clean_up, load_newest, save_checkpoint
@@ -87,9 +88,11 @@ class TrainLoop:
         `stop` may be set in one process only. Raises RunFailed when the loss stays non-finite or a checkpoint cannot
         be written, RankLost when another process is gone, OSError when the folder cannot be written.
         """
+        config, ranks = self._config, self.ranks
         if not self._validate_if_due(stop):
             return False
-        config, ranks = self._config, self.ranks
+        if self.step >= config.steps:
+            self._save()  # its validation was cut short, and nothing else would keep what it came to
         with CropLoader(
             self._parts.train,
             config,
@@ -129,7 +132,7 @@ class TrainLoop:
     def _skip(self, batch: StepBatch) -> None:
         """Note a step whose loss or gradient was no number; too many in a row end the run, alike in all processes."""
         self._bad_steps += 1
-        names = [name for part in self.ranks.gather(list(batch.names)) for name in part]
+        names = [printable(name) for part in self.ranks.gather(list(batch.names)) for name in part]
         self._write("skipped", names=_fitting(names), in_a_row=self._bad_steps)
         self._tell(f"step {self.step}: the loss or a gradient was no number, step skipped; samples {', '.join(names)}")
         if self._bad_steps >= MAX_BAD_STEPS:
@@ -225,7 +228,7 @@ class TrainLoop:
             self._write(event.pop("event"), **event)
         self._tell(f"step {self.step}: mIoU {100 * result.miou:.2f} on {result.images} images")
         if self.best is None or result.miou > self.best["miou"]:
-            self.best = {"miou": round(result.miou, 5), "step": self.step, "checkpoint": "best"}
+            self.best = {"miou": result.miou, "step": self.step, "checkpoint": "best"}
             self._save(name="best")
 
     def _save(self, *, name: str | None = None) -> None:
@@ -241,8 +244,10 @@ class TrainLoop:
             self._tell(f"step {self.step}: saved")
 
     def _save_here(self, name: str | None) -> None:
+        # Skipped steps may come from weights that went astray: what was saved before them must not give way.
+        keep = self._config.keep + self._bad_steps
         try:
-            save_checkpoint(self._folder.checkpoints, self._state(), name=name, keep=self._config.keep)
+            save_checkpoint(self._folder.checkpoints, self._state(), name=name, keep=keep)
         except OSError as error:
             stays = f"the one of step {self._saved_step} stays" if self._saved_step else "there is none yet"
             raise RunFailed(
@@ -365,10 +370,15 @@ def _fitting(lines: list[str]) -> list[str]:
     kept: list[str] = []
     for number, line in enumerate(lines):
         cut = line if len(line) <= 300 else f"{line[:300]}..."
-        if sum(len(one.encode()) + 8 for one in kept) + len(cut.encode()) > _LINES_BYTES:
+        if sum(_json_bytes(one) + 2 for one in kept) + _json_bytes(cut) > _LINES_BYTES:
             return [*kept, f"and {len(lines) - number} more"]
         kept.append(cut)
     return kept
+
+
+def _json_bytes(text: str) -> int:
+    """At most what the text takes in a line of JSON, where quotes and what is no UTF-8 are escaped."""
+    return len(json.dumps(text))
 
 
 def _finite(values: dict[str, float]) -> dict[str, float]:

@@ -110,15 +110,14 @@ class _Rank:
         """Train and say how it ended, whatever happens; a killed process says nothing."""
         try:
             self._announce()
-            end = self._train()
-            assert self._ranks is not None  # noqa: S101 - for the type checker
+            end, ranks = self._train()
             self._tell(f"{end.status} at step {end.step}")
-            if self._ranks.is_first:
+            if ranks.is_first:
                 self._write_result(end)
             self._write_end(end)
             # Nobody leaves before all have said how it ended: launchers end the others after the first exit.
-            self._ranks.barrier()
-            self._ranks.close()
+            ranks.barrier()
+            ranks.close()
         except Exception as error:  # noqa: BLE001 - the last place where a failure can be told
             end = self._failure(error)
             sys.stderr.write(f"rank {self._rank}: {end.reason}\n")
@@ -141,28 +140,28 @@ class _Rank:
                 self._folder.write_launch(world_size=self._world, engine="torchrun" if self._world > 1 else "single")
         self._folder.write_rank(self._rank, device=self._device)
 
-    def _train(self) -> RankEnd:
+    def _train(self) -> tuple[RankEnd, Ranks]:
         wait_quietly()  # before torch is imported
         from mseg_studio.training.loop import TrainLoop
         from mseg_studio.training.ranks import Ranks
 
         config = self._folder.config()
-        self._ranks = Ranks.start(config.device)
-        self._device = str(self._ranks.device)
+        self._ranks = ranks = Ranks.start(config.device)
+        self._device = str(ranks.device)
         self._folder.write_rank(self._rank, device=self._device)
         with contextlib.ExitStack() as stack:
             log = None
-            if self._ranks.is_first:
+            if ranks.is_first:
                 log = stack.enter_context(contextlib.closing(MetricsLog(self._folder.metrics_file)))
             try:
-                self._loop = TrainLoop(self._folder, config, log=log, ranks=self._ranks, stop=self._stop)
+                self._loop = TrainLoop(self._folder, config, log=log, ranks=ranks, stop=self._stop)
                 self._tell(f"rank {self._rank} of {self._world}, from step {self._loop.step} on {self._device}")
                 finished = self._loop.run(self._stop)
             except Cancelled:  # while loading, in all processes alike; nothing was trained since the last checkpoint
                 finished = False
         if finished:
-            return RankEnd("finished", "all steps done", self._step)
-        return RankEnd("stopped", "asked to stop; everything is saved", self._step)
+            return RankEnd("finished", "all steps done", self._step), ranks
+        return RankEnd("stopped", "asked to stop; everything is saved", self._step), ranks
 
     def _failure(self, error: Exception) -> RankEnd:
         lost = False

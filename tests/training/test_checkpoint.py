@@ -50,6 +50,16 @@ def test_two_steps_and_the_named_ones_are_kept(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "best").step == 9
 
 
+def test_steps_that_a_run_passed_over_go_with_its_next_one(tmp_path: Path) -> None:
+    """They do not verify: kept, they would take the place of one that does."""
+    for step in (10, 20, 30):
+        save_checkpoint(tmp_path, _state(step), keep=3)
+    for step in (20, 30):
+        (tmp_path / f"000000{step}" / "state.json").unlink()
+    save_checkpoint(tmp_path, _state(15))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000010", "00000015", "latest"]
+
+
 def test_a_flipped_bit_is_found_and_the_older_one_serves(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, _state(1))
     newest = save_checkpoint(tmp_path, _state(2)) / "network.safetensors"

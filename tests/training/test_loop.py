@@ -15,12 +15,13 @@ from torch import Tensor
 from mseg_studio.errors import ConfigError, RunFailed
 from mseg_studio.progress import Cancelled, CancelToken
 from mseg_studio.settings import user_folder
-from mseg_studio.training.checkpoint import RunState, load_newest
+from mseg_studio.training.checkpoint import RunState, load_checkpoint, load_newest
 from mseg_studio.training.config import DatasetConfig, OptimConfig
 from mseg_studio.training.export import CardTexts, export_model
 from mseg_studio.training.loop import MAX_BAD_STEPS, TrainLoop
 from mseg_studio.training.metrics_log import MetricsLog, read_metrics
 from mseg_studio.training.run_folder import RunFolder
+from mseg_studio.training.validation import Validation
 from tests.training.factory import make_config, make_dataset, with_dataset
 
 
@@ -210,6 +211,30 @@ def test_a_loss_that_is_no_number_stops_the_run_with_the_last_good_weights(tmp_p
     assert skipped[0]["step"] == 6
 
 
+def test_what_was_saved_before_the_bad_steps_stays(tmp_path: Path, description: Path) -> None:
+    """The weights themselves may have gone astray: going on needs older ones then."""
+    config = make_config(description, steps=30, save_every=1, validate_every=100)
+    folder = RunFolder.create(tmp_path, config)
+    with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
+        loop = TrainLoop(folder, config, log=log)
+        _break_from(loop, 6)
+        with pytest.raises(RunFailed):
+            loop.run(CancelToken())
+    saved = sorted(int(path.name) for path in folder.checkpoints.iterdir() if path.name.isdigit())
+    assert {5, 6} <= set(saved)
+
+
+def test_the_best_is_the_best_to_the_last_digit(tmp_path: Path, description: Path) -> None:
+    folder = RunFolder.create(tmp_path, make_config(description))
+    with contextlib.closing(MetricsLog(folder.metrics_file)) as log:
+        loop = TrainLoop(folder, folder.config(), log=log)
+        result = Validation(loss=1.0, miou=0.5000049, by_dataset={}, iou={}, images=1)
+        for step, miou in ((1, 0.5000049), (2, 0.5000041), (3, 0.5000049), (4, 0.500005)):
+            loop.step = step
+            loop._judge(dataclasses.replace(result, miou=miou))
+            assert loop.best == {"miou": max(0.5000049, miou), "step": 4 if step == 4 else 1, "checkpoint": "best"}
+
+
 def test_a_few_bad_steps_are_passed_over(tmp_path: Path, description: Path) -> None:
     config = make_config(description)
     folder = RunFolder.create(tmp_path, config)
@@ -245,6 +270,18 @@ def test_a_validation_that_was_cut_short_is_done_again(tmp_path: Path, descripti
     assert one == two
     assert [step for step, _ in one] == [5, 8]
     assert _newest(straight).best == _newest(broken).best
+
+
+def test_the_last_validation_counts_when_it_was_cut_short_too(tmp_path: Path, description: Path) -> None:
+    """More steps may follow: their validations are measured against it."""
+    config = make_config(description, steps=4, validate_every=100)
+    folder = RunFolder.create(tmp_path, config)
+    assert not _train(folder, _StopWhen(lambda loop: loop.step == 4 and loop._validated_step < 4))
+    assert _newest(folder).best is None
+    assert _train(folder)
+    newest = _newest(folder)
+    assert newest.validated_step == 4
+    assert newest.best == load_checkpoint(folder.checkpoints / "best").best
 
 
 @pytest.mark.parametrize(
