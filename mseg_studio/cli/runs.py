@@ -165,9 +165,14 @@ def _resume(arguments: argparse.Namespace) -> int:
         raise UsageError(f"it goes on by itself ({state.state})", path=path)
     folder = RunFolder.open(path)
     config = _changed(folder.config(), arguments.set)
-    if state.state == "finished" and state.step >= config.steps:
+    if state.state == "finished" and state.step == config.steps:
         raise UsageError(
             f"all {config.steps} steps are done; --set steps={2 * config.steps} makes more of them", path=path
+        )
+    if state.step > config.steps:
+        raise UsageError(
+            f"{state.step} steps are done, more than --set steps={config.steps}: expected at least {state.step}",
+            path=path,
         )
     launch = read_json(path / "launch.json")
     words = arguments.slurm or (read_json(path / "slurm.json").get("words") if state.engine == "slurm" else None)

@@ -78,10 +78,27 @@ def _checked(config: TrainConfig, plan: LaunchPlan, arguments: argparse.Namespac
     line = ProgressLine()
     for text in checked.problems:
         line.message(f"mseg-studio: error: {text}")
+    for text in _others_that_split(checked.config) if checked.problems else ():
+        line.message(f"mseg-studio: {text}")
     if not arguments.dry_run:  # that tells them with what it measures
         for text in checked.warnings:
             line.message(f"mseg-studio: warning: {text}")
     return checked
+
+
+def _others_that_split(config: TrainConfig) -> list[str]:
+    """For ready datasets without the splits that are asked for: others of the family that have them."""
+    from mseg_studio.datasets.description import load_dataset
+    from mseg_studio.datasets.ready import ready_names, ready_path
+
+    found = []
+    for one in config.datasets:
+        wanted = {one.train_split, one.val_split} - {""}
+        family = [name for name in ready_names() if name.startswith(f"{one.description}-")]
+        if one.description in ready_names() and not wanted <= set(load_dataset(ready_path(one.description)).splits):
+            able = [name for name in family if wanted <= set(load_dataset(ready_path(name)).splits)]
+            found += [f"perhaps you mean --dataset {name}=DIR, which has these splits" for name in able]
+    return found
 
 
 def _folder(arguments: argparse.Namespace) -> Path | None:
@@ -228,5 +245,5 @@ COMMAND = Command(
     help="train a network: start it, follow it, or leave it running",
     add_arguments=_add_arguments,
     run=_run,
-    example="mseg-studio train smoke --dataset camvid=/data/camvid --processes 2",
+    example="mseg-studio train smoke --dataset camvid-480x360=/data/camvid --processes 2",
 )

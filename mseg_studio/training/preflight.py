@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import secrets
 import shutil
 import time
@@ -115,7 +116,7 @@ def _watched(
         reader.poll()
         if state.state in ("failed", "lost"):
             rank = "" if state.rank is None else f"rank {state.rank}: "
-            raise RunFailed(f"{rank}{state.reason}. {state.advice}")
+            raise RunFailed(". ".join([f"{rank}{state.reason}", *_advice_here(state.advice)]))
         told = {kind: [event for event in reader.events if event["event"] == kind] for kind in _KINDS}
         took_s = _step_s(told["step"], config)
         if state.step >= _FIRST_STEPS and took_s is not None and took_s < _QUICK_S:
@@ -131,6 +132,12 @@ def _watched(
     if not told["step"] or took_s is None:
         raise RunFailed(f"the dry run ended without a step: {state.reason or state.state}")
     return _reckoned(path, config, plan, validate_images, told, took_s=took_s, saved_s=saved_s, memory=memory_bytes)
+
+
+def _advice_here(advice: str) -> list[str]:
+    """What of the advice about a run holds for one that leaves no folder and cannot be resumed."""
+    sentences = advice.removesuffix(".").split(". ")
+    return [one for one in sentences if one and not re.search(r"resume|run's folder|clone the run", one, re.IGNORECASE)]
 
 
 _KINDS = ("step", "validation", "save")

@@ -14,7 +14,7 @@ from mseg_studio.networks.checkpoint import build_without_values
 from mseg_studio.training import devices
 from mseg_studio.training.config import DatasetConfig, TrainConfig
 from mseg_studio.training.data_files import listed_pairs
-from mseg_studio.training.head import Head, head_of, open_dataset, resolved
+from mseg_studio.training.head import Head, head_mapping, head_of, open_dataset, resolved
 from mseg_studio.training.sampler import check_batch
 from mseg_studio.training.start import find_network
 from mseg_studio.training.start_choice import start_of
@@ -55,6 +55,9 @@ def check_run(
     opened = [found.of(functools.partial(open_dataset, one)) for one in config.datasets]
     whole = found.of(lambda: resolved(config)) if all(opened) else None
     head = found.of(functools.partial(head_of, whole)) if whole is not None else None
+    if whole is not None and head is not None:
+        for one in whole.datasets:
+            found.of(functools.partial(_check_classes, one, head))
     spec = found.of(lambda: find_network(config.network))
     if spec is not None:
         found.of(lambda: _check_crop(config.network, "augment.crop_px", config.augment.crop_px))
@@ -63,8 +66,11 @@ def check_run(
     if devices_here:
         found.of(lambda: _check_devices(config, processes))
     found.of(lambda: _check_samples(config))
-    train = sum(found.of(functools.partial(_train_images, one)) or 0 for one in config.trained)
-    val = sum(found.of(functools.partial(_val_images, one, config)) or 0 for one in config.validated)
+    placed = [one.name for one in config.datasets if found.of(functools.partial(_check_place, one))]
+    train = sum(found.of(functools.partial(_train_images, one)) or 0 for one in config.trained if one.name in placed)
+    val = sum(
+        found.of(functools.partial(_val_images, one, config)) or 0 for one in config.validated if one.name in placed
+    )
     disk_bytes = 0
     if head is not None and spec is not None:
         disk_bytes = checkpoint_bytes(config, head) * (config.keep + 2)
@@ -120,6 +126,19 @@ def free_bytes(folder: Path) -> int:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def _check_classes(dataset: DatasetConfig, head: Head) -> None:
+    head_mapping(open_dataset(dataset), dataset, head)
+
+
+def _check_place(dataset: DatasetConfig) -> bool:
+    if not open_dataset(dataset).roots:
+        raise ConfigError(
+            f"it is not known where dataset '{dataset.name}' lies: give its `root` in the configuration, or "
+            f"--dataset {dataset.name}=DIR"
+        )
+    return True
 
 
 def _check_crop(network: str, key: str, crop_px: int) -> None:

@@ -143,6 +143,16 @@ def test_a_job_is_submitted_again_with_its_words(capsys, monkeypatch, tmp_path):
     assert code == 0 and json.loads(out)["job_id"] == "2"
 
 
+def test_a_stopped_run_does_not_end_before_where_it_is(capsys, tmp_path):
+    folder = new_run_folder("halted")
+    RunFolder.create(folder, make_config(make_dataset(tmp_path))).write_result(
+        "stopped", reason="saved", step=7, best=None
+    )
+    code, _, err = run(capsys, "resume", "halted", "--set", "steps=6")
+    assert code == 2 and "7 steps are done" in err
+    assert load_config(folder / "config.yaml").steps == 11 and read_state(folder).state == "stopped"
+
+
 def test_a_run_goes_on_longer_and_becomes_a_model(capsys, tmp_path):
     folder = new_run_folder("tiny")
     RunFolder.create(folder, make_config(make_dataset(tmp_path), steps=2))
@@ -150,7 +160,9 @@ def test_a_run_goes_on_longer_and_becomes_a_model(capsys, tmp_path):
     wait_until(folder, "finished")
     wait_until_gone(folder)
     code, _, err = run(capsys, "resume", "tiny")
-    assert code == 2 and "all 2 steps are done" in err
+    assert code == 2 and "all 2 steps are done; --set steps=4" in err
+    code, _, err = run(capsys, "resume", "tiny", "--set", "steps=1")
+    assert code == 2 and "2 steps are done, more than --set steps=1: expected at least 2" in err
     code, out, err = run(capsys, "resume", "tiny", "--set", "steps=4")
     assert code == 0, out + err
     assert "goes on from step 2" in out and "finished at step 4 of 4" in out and "step 2: mIoU" not in out

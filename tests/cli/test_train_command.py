@@ -90,7 +90,10 @@ def test_everything_wrong_is_said_at_once_and_nothing_starts(capsys, config):
         ((), "required"),
         (("none.yaml",), "no such file"),
         (("smoke",), "none is given; say it as in --dataset my.yaml"),
-        (("smoke", "--dataset", "camvid-480x360"), "not known where camvid-480x360 lies; say it as in --dataset camvid-480x360=/"),
+        (
+            ("smoke", "--dataset", "camvid-480x360"),
+            "not known where camvid-480x360 lies; say it as in --dataset camvid",
+        ),
         (("smoke", "--dataset", "nope=/nowhere"), "no such file or folder"),
         (("CONFIG", "--set", "optim.rl=1"), "did you mean"),
         (("CONFIG", "--set", "steps=many"), "steps is 'many', expected a whole number"),
@@ -107,6 +110,11 @@ def test_a_wrong_command_line(capsys, config, arguments, words):
     code, out, err = run(capsys, *(str(config) if word == "CONFIG" else word for word in arguments))
     assert (code, out) == (2, "") and words in err
     assert not known_runs()
+
+
+def test_a_ready_dataset_without_splits_names_the_one_that_has_them(capsys, tmp_path):
+    code, _, err = run(capsys, "smoke", "--dataset", f"camvid={tmp_path}")
+    assert code == 2 and "no split 'train'" in err and "perhaps you mean --dataset camvid-480x360=DIR" in err
 
 
 def test_a_full_disk_is_told_before_the_start(capsys, config, monkeypatch):

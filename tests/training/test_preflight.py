@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from mseg_studio.errors import RunFailed
 from mseg_studio.progress import Cancelled, CancelToken, Progress
 from mseg_studio.training import preflight
 from mseg_studio.training.launcher import LaunchPlan
@@ -46,6 +47,15 @@ def test_cancelled_at_once_leaves_nothing(tmp_path):
     with pytest.raises(Cancelled):
         measure(config, LaunchPlan(tmp_path), validate_images=3, on_progress=show, cancel=cancel)
     assert told and list((runs_folder() / ".preflight").iterdir()) == []
+
+
+def test_a_dry_run_that_fails_advises_nothing_about_a_folder_that_is_gone(tmp_path):
+    config = make_config(make_dataset(tmp_path), device="cuda:99")
+    with pytest.raises(RunFailed, match=r"rank 0: .*cuda:99") as caught:
+        measure(
+            config, LaunchPlan(tmp_path), validate_images=3, on_progress=lambda progress: None, cancel=CancelToken()
+        )
+    assert "esume" not in str(caught.value) and "folder" not in str(caught.value)
 
 
 def test_what_a_killed_dry_run_left_is_swept_later(tmp_path):

@@ -38,6 +38,17 @@ def test_each_fault_is_told_once_and_none_hides_another(config):
         assert told.count(words) == 1
 
 
+def test_classes_that_a_dataset_does_not_have_are_told_before_the_start(config):
+    classes = {"Sky": "sky", "Road": "road", "Car": "car", "Zebra": "person"}
+    assert any("'Zebra'" in text for text in check_run(with_dataset(config, classes=classes), processes=1).problems)
+
+
+def test_a_dataset_without_a_place_is_told_with_what_train_understands(config):
+    unplaced = with_dataset(config, description="camvid-480x360", name="camvid-480x360", classes={}, root="")
+    (problem,) = check_run(unplaced, processes=1).problems
+    assert "--dataset camvid-480x360=DIR" in problem and "--root" not in problem
+
+
 def test_gpus_are_never_shared(config, monkeypatch):
     monkeypatch.setattr(devices, "devices_here", lambda: (Device("cuda", "0", "A card", 10**10),))
     assert any("there is 1 GPU here: start at most 1" in text for text in check_run(config, processes=2).problems)
