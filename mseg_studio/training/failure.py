@@ -109,7 +109,7 @@ _ADVICE = (
     ),
     (r"no checkpoint verifies|damaged", "Its checkpoints are damaged. Clone the run and start anew, or restore them."),
     (
-        r"CUDA devices|\d GPUs|device .* is not there|NVIDIA driver|no kernel image",
+        r"CUDA devices|\d GPUs?\b|device .* is not there|NVIDIA driver|no kernel image",
         "Take fewer processes, other devices, or device: cpu, and resume.",
     ),
     (r"could not join the others|address already in use|rendezvous", "Check that the machines reach one another."),

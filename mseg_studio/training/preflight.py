@@ -238,5 +238,6 @@ def _end(path: Path) -> None:
 def _sweep(place: Path) -> None:
     """Delete dry runs that were killed before they could clean up."""
     for path in place.iterdir() if place.is_dir() else ():
-        if time.time() - path.stat().st_mtime > _OLD_S and not run_processes(path):
-            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another dry run has just ended, and took its folder away
+            if time.time() - path.stat().st_mtime > _OLD_S and not run_processes(path):
+                shutil.rmtree(path, ignore_errors=True)

@@ -205,10 +205,10 @@ def _device_of(setting: str, local_rank: int, local_world: int) -> torch.device:
     if device.type != "cuda" or ":" in setting:
         return device
     seen = torch.cuda.device_count()
-    if seen == 1:  # srun --gpus-per-task shows every task its own GPU as number 0
-        return torch.device("cuda", 0)
     if local_rank < seen:
         return torch.device("cuda", local_rank)
-    raise ConfigError(
-        f"{local_world} processes on this machine and {seen} GPUs: start at most {seen}, or set device: cpu"
-    )
+    if seen == 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
+        # srun --gpus-per-task shows every task its own GPU as number 0; torchrun shows all of its processes the same.
+        return torch.device("cuda", 0)
+    there = f"{seen} GPU{'' if seen == 1 else 's'}"
+    raise ConfigError(f"{local_world} processes on this machine and {there}: start at most {seen}, or set device: cpu")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mseg_studio.errors import ConfigError, RunFailed, nearest
 from mseg_studio.settings import user_folder
-from mseg_studio.storage import write_atomic, write_json_atomic
+from mseg_studio.storage import is_leftover, write_atomic, write_json_atomic
+from mseg_studio.training import slurm
 from mseg_studio.training.run_processes import read_json, run_processes
 
 _CONFIG = "config.yaml"
@@ -81,15 +82,19 @@ def find_run(word: str) -> Path:
 def delete_run(folder: Path) -> None:
     """Delete a run's files and forget it; what else lies in the folder stays.
 
-    Raises RunFailed when processes of the run are alive, ConfigError when there is no run, OSError.
+    Raises RunFailed when processes of the run are alive, here or as a job of Slurm that waits or runs; ConfigError when
+    there is no run, OSError.
     """
     if not (folder / _CONFIG).is_file():
         raise ConfigError("no config.yaml: not the folder of a run", path=folder)
     alive = run_processes(folder)
     if alive:
         raise RunFailed(f"it is going on (pid {alive[0].pid}); stop it first", path=folder)
-    locks = [path.name for path in folder.glob("launch.*.lock")]
-    for name in (*locks, *_PARTS):
+    job = slurm.job_state(folder, max_age_s=0)
+    if job is not None and job.alive:
+        raise RunFailed(f"it is going on (job {job.job_id} is {job.phase}); stop it first", path=folder)
+    others = [path.name for path in folder.iterdir() if path.match("launch.*.lock") or is_leftover(path)]
+    for name in (*others, *_PARTS):
         part = folder / name
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part)

@@ -81,6 +81,17 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         Ranks.start("cuda")
 
 
+def test_torchrun_gives_no_process_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only GPU that they see is the same one: NCCL would refuse it much later, in words of its own."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    for name, value in zip(_PLACE, "1212", strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="2 processes on this machine and 1 GPU: start at most 1"):
+        Ranks.start("auto")
+
+
 def test_what_the_first_cannot_do_fails_everywhere_alike() -> None:
     def act(ranks: Ranks) -> str:
         def break_off() -> None:

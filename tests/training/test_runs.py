@@ -10,6 +10,7 @@ import pytest
 
 from mseg_studio.errors import ConfigError, RunFailed
 from mseg_studio.settings import user_folder
+from mseg_studio.training import slurm
 from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.runs import (
     delete_run,
@@ -21,6 +22,7 @@ from mseg_studio.training.runs import (
     runs_folder,
     write_notes,
 )
+from mseg_studio.training.slurm_state import JobState
 from tests.training.factory import make_config
 
 
@@ -113,6 +115,30 @@ def test_a_run_that_goes_on_is_not_deleted(tmp_path):
     with pytest.raises(RunFailed, match="stop it first"):
         delete_run(run)
     assert (run / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("phase", ["waiting", "running", "ending"])
+def test_a_run_whose_job_goes_on_is_not_deleted(tmp_path, monkeypatch, phase):
+    """Its processes are on other machines, or not there yet."""
+    run = make_run(tmp_path / "run")
+    (run / "launch.json").write_text(json.dumps({"engine": "slurm", "job_id": "7"}))
+    monkeypatch.setattr(slurm, "query", lambda job_id, max_age_s: JobState(job_id, phase))
+    with pytest.raises(RunFailed, match=f"job 7 is {phase}"):
+        delete_run(run)
+    for over in ("gone", "unreachable"):
+        again = run if run.exists() else make_run(tmp_path / "run")
+        (again / "launch.json").write_text(json.dumps({"engine": "slurm", "job_id": "7"}))
+        monkeypatch.setattr(slurm, "query", lambda job_id, max_age_s, over=over: JobState(job_id, over))
+        delete_run(again)
+        assert not again.exists()
+
+
+def test_what_killed_processes_left_half_written_goes_too(tmp_path):
+    run = make_run(tmp_path / "run")
+    (run / ".mseg-part-0123456789ab.json").write_text("{")
+    (run / "launch.1.lock").write_text("")
+    delete_run(run)
+    assert not run.exists()
 
 
 def test_notes(tmp_path):
