@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from torch import nn
+
 from mseg_studio.errors import ConfigError, MSegStudioError
 from mseg_studio.networks.checkpoint import build_without_values
+from mseg_studio.settings import check_device
 from mseg_studio.training import devices
 from mseg_studio.training.config import DatasetConfig, TrainConfig
 from mseg_studio.training.data_files import listed_pairs
 from mseg_studio.training.head import Head, head_mapping, head_of, open_dataset, resolved
+from mseg_studio.training.run_parts import check_norms
 from mseg_studio.training.sampler import check_batch
 from mseg_studio.training.start import find_network
 from mseg_studio.training.start_choice import start_of
+from mseg_studio.training.validation_data import judged_classes
 
 _T = TypeVar("_T")
 _BYTES = 4
@@ -63,6 +68,7 @@ def check_run(
         found.of(lambda: _check_crop(config.network, "augment.crop_px", config.augment.crop_px))
         found.of(lambda: _check_crop(config.network, "card_crop_px", config.card_crop_px))
     found.of(lambda: check_batch(config, world=processes * nnodes))
+    found.of(lambda: check_device(config.device))
     if devices_here:
         found.of(lambda: _check_devices(config, processes))
     found.of(lambda: _check_samples(config))
@@ -73,7 +79,9 @@ def check_run(
     )
     disk_bytes = 0
     if head is not None and spec is not None:
-        disk_bytes = checkpoint_bytes(config, head) * (config.keep + 2)
+        network = build_without_values(spec, len(head.rows))
+        found.of(functools.partial(check_norms, network, config, world=processes * nnodes))
+        disk_bytes = _checkpoint_bytes(network, config) * (config.keep + 2)
         if disk is not None:
             found.of(functools.partial(_check_disk, disk, disk_bytes))
     warnings = tuple(_warnings(config, processes * nnodes))
@@ -98,7 +106,10 @@ class _Problems:
 
 def checkpoint_bytes(config: TrainConfig, head: Head) -> int:
     """Size of one checkpoint in bytes: the weights, what the optimizer keeps beside them, and their average."""
-    network = build_without_values(find_network(config.network), len(head.rows))
+    return _checkpoint_bytes(build_without_values(find_network(config.network), len(head.rows)), config)
+
+
+def _checkpoint_bytes(network: nn.Module, config: TrainConfig) -> int:
     weights: int = sum(tensor.numel() for tensor in network.state_dict().values())
     copies = 1 + {"sgd": 1, "adamw": 2}[config.optim.optimizer] + (config.optim.average_decay > 0)
     return weights * _BYTES * copies
@@ -130,6 +141,8 @@ def free_bytes(folder: Path) -> int:
 
 def _check_classes(dataset: DatasetConfig, head: Head) -> None:
     head_mapping(open_dataset(dataset), dataset, head)
+    if dataset.val_split:
+        judged_classes(dataset, head)
 
 
 def _check_place(dataset: DatasetConfig) -> bool:

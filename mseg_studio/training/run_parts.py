@@ -55,7 +55,7 @@ class RunParts:
         head = head_of(config)
         check_batch(config, world=ranks.world)
         network = build_network(config, head)
-        _check_norms(network, config, ranks)
+        check_norms(network, config, world=ranks.world)
         lines = load_start(network, config, head).lines if fresh else ()
         cancel = cancel or CancelToken()
         train = _unless_cancelled(
@@ -95,13 +95,13 @@ def _unless_cancelled(ranks: Ranks, cancel: CancelToken, act: Callable[[], _T | 
     return value
 
 
-def _check_norms(network: nn.Module, config: TrainConfig, ranks: Ranks) -> None:
+def check_norms(network: nn.Module, config: TrainConfig, *, world: int) -> None:
     """Raise ConfigError where a norm would get one value a channel: an image averaged to a point, alone in its part."""
     to_a_point = any(
         isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)) for module in network.modules()
     )
-    smallest = config.batch // (ranks.world * config.accumulate)
-    if to_a_point and ranks.world == 1 and smallest < 2:
+    smallest = config.batch // (world * config.accumulate)
+    if to_a_point and world == 1 and smallest < 2:
         raise ConfigError(
             f"batch {config.batch} with accumulate {config.accumulate} shows {config.network} one image at a time; its "
             "batch norm after the average over the whole image needs at least two: raise batch or lower accumulate"

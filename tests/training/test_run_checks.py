@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from mseg_studio.training import devices
+from mseg_studio.training.config import DatasetConfig
 from mseg_studio.training.devices import Device
 from mseg_studio.training.run_checks import batch_norm_words, check_run
 from mseg_studio.training.run_folder import RunFolder
@@ -49,6 +50,20 @@ def test_a_dataset_without_a_place_is_told_with_what_train_understands(config):
     assert "--dataset camvid-480x360=DIR" in problem and "--root" not in problem
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "CPU", "cuda:-1"])
+def test_a_device_that_is_no_device_is_told_before_the_start(config, device):
+    for here in (True, False):
+        problems = check_run(dataclasses.replace(config, device=device), processes=1, devices_here=here).problems
+        assert problems == (f"device is '{device}', expected auto, cpu, cuda, cuda:N or mps",)
+
+
+def test_a_pyramid_that_sees_one_image_at_a_time_is_told_before_the_start(config):
+    alone = dataclasses.replace(config, network="pspnet-50", batch=1)
+    (problem,) = check_run(alone, processes=1).problems
+    assert "shows pspnet-50 one image at a time" in problem
+    assert check_run(dataclasses.replace(config, network="pspnet-50"), processes=2).problems == ()
+
+
 def test_gpus_are_never_shared(config, monkeypatch):
     monkeypatch.setattr(devices, "devices_here", lambda: (Device("cuda", "0", "A card", 10**10),))
     assert any("there is 1 GPU here: start at most 1" in text for text in check_run(config, processes=2).problems)
@@ -71,3 +86,11 @@ def test_what_processes_and_parts_do_to_batch_norm():
     parts = dataclasses.replace(config, accumulate=3)
     assert "batch norm sees about 4 at a time" in batch_norm_words(parts, 2)
     assert any("at a time" in text for text in check_run(parts, processes=1).warnings)
+
+
+def test_a_dataset_that_could_judge_nothing_is_told(config, tmp_path):
+    other = DatasetConfig(
+        str(make_dataset(tmp_path / "two")), name="other", train_split="", classes={"Bicyclist": "bicyclist"}
+    )
+    problems = check_run(dataclasses.replace(config, datasets=(*config.datasets, other)), processes=1).problems
+    assert ["'other' has no class that the run learns" in text for text in problems] == [True]
