@@ -19,6 +19,7 @@ OWNER_FILE = "owner.json"
 """Names the process that a run must not outlive, as a dry run its command; other runs have none."""
 _SAME_START_S = 2.0
 """The time a process started is reckoned from the machine's clock, which may be set by a second in between."""
+_LARGEST_PID = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _process_in(values: dict[str, Any]) -> RunProcess | None:
     try:
-        return RunProcess(int(values["pid"]), float(values["start_time"]), str(values["host"]))
-    except (KeyError, TypeError, ValueError):
+        process = RunProcess(int(values["pid"]), float(values["start_time"]), str(values["host"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    return process if 0 < process.pid <= _LARGEST_PID else None
 
 
 def _quietly(act: Any) -> None:

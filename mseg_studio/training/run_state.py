@@ -31,6 +31,8 @@ ENDED = frozenset({"finished", "stopped", "failed"})
 """States that a run's result tells."""
 
 _TAIL_BYTES = 1 << 16
+_LARGEST = 2**53
+"""Larger numbers in a file are damage: they fit no clock and no count of steps."""
 _QUIET_S = 600.0
 _SILENT_S = 300.0
 """A run on another machine that said nothing for so long is lost: its processes cannot be looked at from here."""
@@ -153,7 +155,7 @@ class _Verdict:
 
 def _verdict(seen: _Seen) -> _Verdict:
     """The state of a run that was started on this or another machine, without a scheduler."""
-    if seen.result.get("status") in ENDED:
+    if str(seen.result.get("status")) in ENDED:
         return _of_result(seen.result)
     first = launched(seen.folder)
     if not seen.launch and not seen.ranks:
@@ -193,7 +195,7 @@ def _far_verdict(seen: _Seen, first: RunProcess) -> _Verdict:
 
 def _slurm_verdict(seen: _Seen) -> _Verdict:
     """The state of a run that Slurm computes: its files, and where they say nothing, the queue."""
-    status = seen.result.get("status")
+    status = str(seen.result.get("status"))
     if status in ("finished", "failed"):
         return _of_result(seen.result)
     job = slurm.job_state(seen.folder)
@@ -281,8 +283,10 @@ def _first(*values: Any) -> Any:
 
 
 def _whole(value: Any) -> int:
-    return value if type(value) is int else 0
+    return value if type(value) is int and abs(value) <= _LARGEST else 0
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _LARGEST:
+        return None  # NaN and infinity fit nowhere either
+    return float(value)

@@ -219,6 +219,27 @@ def test_broken_files_never_raise(run):
     assert read_state(run).steps == 0
 
 
+ODD = (None, True, -1, 0, float("inf"), float("nan"), "x", [], [1], {}, {"a": 1}, -1e30, 10**400)
+
+
+@pytest.mark.parametrize("name", ["launch.json", "progress.json", "result.json", "ranks/0.json"])
+def test_no_value_in_a_file_raises_or_leads_to_words_that_cannot_be_said(run, process, name):
+    start(run, process)
+    write(run / "result.json", {"status": "failed", "reason": "x", "rank": 0, "step": 3, "best": {"miou": 0.3}})
+    whole = json.loads((run / name).read_text())
+    if name != "result.json":
+        (run / "result.json").unlink()
+    for key in whole:
+        for odd in ODD:
+            write(run / name, {**whole, key: odd})
+            state = read_state(run)
+            for number in (state.seconds_left, state.miou, state.updated, state.started, state.step):
+                assert number is None or abs(number) < 1e18, (key, odd)
+    for odd in ODD:
+        write(run / "result.json", {"status": "finished", "best": {"miou": odd}})
+        assert read_state(run).state == "finished"
+
+
 def test_of_a_long_log_only_the_end_is_read(tmp_path):
     path = tmp_path / "metrics.jsonl"
     line = json.dumps({"event": "step", "step": 1, "loss": 0.5, "lr": 0.1}) + "\n"
