@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from mseg_studio.errors import CheckpointError, ConfigError, MSegStudioError, nearest
+from mseg_studio.networks.catalog import InstalledModel
 from mseg_studio.networks.checkpoint import Mismatch, compare, known_networks, recognise
 from mseg_studio.networks.spec import NetworkSpec
 from mseg_studio.training.config import TrainConfig
-from mseg_studio.training.head import Head
+from mseg_studio.training.head import Head, head_of
 from mseg_studio.training.start_choice import start_of
 from mseg_studio.training.start_rows import plan_rows
 from mseg_studio.training.start_source import StartSource, read_start
@@ -69,7 +72,7 @@ def load_start(network: nn.Module, config: TrainConfig, head: Head) -> StartRepo
     if chosen is None:
         return StartReport((f"start: random weights from seed {config.seed}, all {len(network.state_dict())} tensors",))
     spec = find_network(config.network)
-    source = read_start(chosen, head_key=spec.head_weight_key)
+    source = _read(chosen, spec)
     try:
         lines = _load(network, source, spec, head)
     except CheckpointError as error:
@@ -77,17 +80,18 @@ def load_start(network: nn.Module, config: TrainConfig, head: Head) -> StartRepo
     return StartReport((f"start: {source.what}", *lines))
 
 
-def known_classes(config: TrainConfig, head: Head) -> tuple[str, ...]:
+def known_classes(config: TrainConfig, head: Head, *, seen: tuple[Path, ...] = ()) -> tuple[str, ...]:
     """Classes that a run's model knows: those it learned, and those its start knew before; () where these are all.
 
     Only a head of all classes keeps what the start knew. Where the start is gone only the learned ones are sure.
+    `seen` is what was asked already, of runs that begin with one another.
     """
     try:
         chosen = start_of(config.start)
         if chosen is None or config.head != "all":
             return head.trained
         spec = find_network(config.network)
-        source = read_start(chosen, head_key=spec.head_weight_key)
+        source = _read(chosen, spec, seen=seen)
     except MSegStudioError:
         return head.trained
     if spec.head_weight_key not in source.tensors:
@@ -95,6 +99,19 @@ def known_classes(config: TrainConfig, head: Head) -> tuple[str, ...]:
     plan = plan_rows(head, taxonomy=source.taxonomy, rows=source.rows, count=len(source.tensors[spec.head_weight_key]))
     known = tuple(name for row, name in enumerate(head.rows) if name and (row in plan.copied or name in head.trained))
     return () if set(known) == {name for name in head.rows if name} else known
+
+
+def _read(chosen: InstalledModel | Path, spec: NetworkSpec, *, seen: tuple[Path, ...] = ()) -> StartSource:
+    """`read_start`; of a run's checkpoint only the rows that it knew have a class."""
+    source = read_start(chosen, head_key=spec.head_weight_key)
+    if source.run is None:
+        return source
+    head = head_of(source.run)
+    been_here = source.path in seen
+    known = head.trained if been_here else known_classes(source.run, head, seen=(*seen, source.path))
+    if not known:
+        return source
+    return dataclasses.replace(source, rows=tuple(name if name in known else "" for name in source.rows))
 
 
 def _load(network: nn.Module, source: StartSource, spec: NetworkSpec, head: Head) -> list[str]:

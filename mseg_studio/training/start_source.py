@@ -16,6 +16,7 @@ from mseg_studio.networks.weights_file import read_checkpoint, read_weights
 from mseg_studio.taxonomy.catalog import default_catalog
 from mseg_studio.taxonomy.model import Taxonomy
 from mseg_studio.training.checkpoint import load_checkpoint, load_newest
+from mseg_studio.training.config import TrainConfig
 from mseg_studio.training.config_file import config_from_dict
 from mseg_studio.training.head import head_of
 
@@ -35,6 +36,8 @@ class StartSource:
     """Taxonomy of the head; empty where that is not known."""
     rows: tuple[str, ...] = ()
     """Class of every row of the head, empty for a row that stands for none or never learned; () if not known."""
+    run: TrainConfig | None = None
+    """Configuration of the run of ours that made it: a head of all classes did not learn all of them there."""
 
 
 def read_start(chosen: InstalledModel | Path, *, head_key: str) -> StartSource:
@@ -90,9 +93,10 @@ def _of_run(folder: Path) -> StartSource:
 def _of_checkpoint(folder: Path, *, file: Path | None = None) -> StartSource:
     """A checkpoint of ours: its averaged weights where it has them, or the tensors of one of its files."""
     state = load_checkpoint(folder)
-    head = head_of(config_from_dict(state.config))
+    config = config_from_dict(state.config)
+    head = head_of(config)
     tensors = dict(state.average or state.network) if file is None else read_checkpoint(file)
-    return StartSource(f"checkpoint {file or folder}", file or folder, tensors, head.taxonomy.name, head.rows)
+    return StartSource(f"checkpoint {file or folder}", file or folder, tensors, head.taxonomy.name, head.rows, config)
 
 
 def _all_rows(taxonomy: Taxonomy) -> tuple[str, ...]:

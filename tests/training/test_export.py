@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ from mseg_studio.training.head import Head
 from mseg_studio.training.metrics_log import MetricsLog
 from mseg_studio.training.run_folder import RunFolder
 from mseg_studio.training.worker import main as run_worker
-from tests.training.factory import CLASSES, make_config, make_dataset
+from tests.training.factory import CLASSES, make_config, make_dataset, with_dataset
 
 BY_ID = tuple(sorted(("sky", "road", "car"), key=default_catalog().taxonomy("universal").id_of))
 TEXTS = CardTexts(licence="for tests", data="three classes of noise")
@@ -288,6 +289,26 @@ def test_a_head_of_all_classes_keeps_what_its_start_knew(tmp_path: Path) -> None
         model = use_run(_hand_made(tmp_path / f"run{number}", config, state), f"mine{number}")
         assert set(model.card.trained_classes) == set(expected)
         assert begun == "random" or f"begun from {begun}: " in model.card.licence
+
+
+def test_a_run_that_began_with_a_run_knows_what_both_learned(tmp_path: Path) -> None:
+    """The other rows of the first one's head are there, and nobody ever taught them anything."""
+    data = make_dataset(tmp_path / "data")
+    state = NETWORK.build(194).state_dict()
+    first = _hand_made(tmp_path / "first", make_config(data, head="all"), state)
+    config = make_config(data, head="all", start=str(first))
+    config = dataclasses.replace(config, augment=dataclasses.replace(config.augment, rare_classes=()))
+    config = with_dataset(config, classes={"Sky": "sky", "Road": "bed"})
+    model = use_run(_hand_made(tmp_path / "second", config, state), "both")
+    assert set(model.card.trained_classes) == {"sky", "road", "car", "bed"}
+
+
+def test_runs_that_begin_with_one_another_come_to_an_end(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data")
+    state = NETWORK.build(194).state_dict()
+    for name, other in (("one", "two"), ("two", "one")):
+        _hand_made(tmp_path / name, make_config(data, head="all", start=str(tmp_path / other)), state)
+    assert use_run(tmp_path / "one", "mine").card.trained_classes == BY_ID
 
 
 def test_a_head_that_knows_everything_says_so(tmp_path: Path) -> None:
