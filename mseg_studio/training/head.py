@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mseg_studio.datasets.description import DatasetDescription, load_dataset
 from mseg_studio.datasets.mapping import LabelMapping, label_mapping
-from mseg_studio.errors import ConfigError
+from mseg_studio.errors import ConfigError, TaxonomyError
 from mseg_studio.taxonomy.catalog import default_catalog
 from mseg_studio.taxonomy.model import ClassInfo, Taxonomy
 from mseg_studio.training.config import DatasetConfig, TrainConfig
@@ -81,7 +81,15 @@ def _with_classes(config: DatasetConfig, taxonomy: str) -> DatasetConfig:
     if config.classes:
         return config
     dataset = open_dataset(config)
-    mapping = label_mapping(dataset, taxonomy)
+    default_catalog().taxonomy(taxonomy)  # an unknown one is another mistake than one without links
+    try:
+        mapping = label_mapping(dataset, taxonomy)
+    except TaxonomyError as error:
+        raise TaxonomyError(
+            f"{error}: dataset '{config.name}' needs `classes` (class of the dataset to class of {taxonomy}) in the "
+            f"configuration, or, for universal, `to_universal` in its description; or train in "
+            f"taxonomy={dataset.taxonomy.name}"
+        ) from error
     shown = {*dataset.id_map.values(), *dataset.colour_map.values()}
     classes = {source: target for source, target in mapping.class_links.items() if source in shown}
     if not classes:

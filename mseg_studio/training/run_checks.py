@@ -180,8 +180,12 @@ def _check_disk(folder: Path, needed: int) -> None:
     free = free_bytes(folder)
     if free < needed:
         raise ConfigError(
-            f"{needed / 1e9:.1f} GB are needed for checkpoints and {free / 1e9:.1f} GB are free", path=folder
+            f"{_megabytes(needed)} are needed for checkpoints and {_megabytes(free)} are free", path=folder
         )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def _train_images(dataset: DatasetConfig) -> int:

@@ -122,7 +122,7 @@ def test_a_full_disk_is_told_before_the_start(capsys, config, monkeypatch):
 
     monkeypatch.setattr(run_checks, "free_bytes", lambda folder: 1000)
     code, _, err = run(capsys, str(config))
-    assert code == 2 and "GB are needed for checkpoints" in err
+    assert code == 2 and "MB are needed for checkpoints and 0 MB are free" in err
 
 
 def test_datasets_by_name_place_and_file(tmp_path):
