@@ -50,7 +50,7 @@ def _plain(source: DatasetDescription) -> int:
     for split in ("train", "val"):
         for pair in source.pairs(split):
             cv2.imread(str(pair.image))
-            total += np.bincount(cv2.imread(str(pair.label), cv2.IMREAD_UNCHANGED).ravel(), minlength=256)
+            total += np.bincount(np.asarray(cv2.imread(str(pair.label), cv2.IMREAD_UNCHANGED)).ravel(), minlength=256)
             pairs += 1
     return pairs
 

@@ -86,7 +86,7 @@ def _step(batch: int, crop_px: int, *, loss: str, half: bool, channels_last: boo
             value = cross_entropy(full, labels, None)
         else:
             value = strided.mean()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return float(value.item())
 
