@@ -61,7 +61,7 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
         name = arguments.name or "-".join(
             [recipe.name, *(one.name for one in datasets[:1] if not recipe.dataset_names)]
         )
-        return recipe.config(name=name, datasets=datasets, settings=arguments.set, start=start)
+        return _with_whole_paths(recipe.config(name=name, datasets=datasets, settings=arguments.set, start=start))
     if not Path(word).is_file():
         raise UsageError("no such file", path=word)
     config = load_config(Path(word))
@@ -72,7 +72,7 @@ def config_of(arguments: argparse.Namespace) -> TrainConfig:
         name=arguments.name or config.name,
         start=config.start if start is None else start,
     )
-    return with_settings(config, arguments.set)
+    return _with_whole_paths(with_settings(config, arguments.set))
 
 
 def dataset_of_word(word: str) -> DatasetConfig:
@@ -126,8 +126,22 @@ def _is_file(word: str) -> bool:
     return path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or path.is_file()
 
 
+def _with_whole_paths(config: TrainConfig) -> TrainConfig:
+    """What --set gave begins in the working folder; in the run's own configuration it would begin beside that."""
+    return dataclasses.replace(
+        config,
+        start=_start(config.start),
+        samples=tuple(str(Path(sample).absolute()) for sample in config.samples),
+        datasets=tuple(
+            dataclasses.replace(one, root=str(Path(one.root).absolute())) if one.root else one
+            for one in config.datasets
+        ),
+    )
+
+
 def _start(word: str) -> str:
     """A file by its whole path, since the run lies elsewhere; a name as it is."""
+    from mseg_studio.training.config import RANDOM
     from mseg_studio.training.start_choice import is_file_start
 
-    return str(Path(word).absolute()) if is_file_start(word) else word
+    return str(Path(word).absolute()) if word != RANDOM and is_file_start(word) else word
