@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from mseg_studio.training.devices import Device
 from mseg_studio.ui.main_window import MainWindow
 from mseg_studio.ui.workspaces.train import workspace as module
 from mseg_studio.ui.workspaces.train.compare_dialog import CompareDialog
+from mseg_studio.ui.workspaces.train.new_run import NewRunPage
 from mseg_studio.ui.workspaces.train.run_list import tick_box
+from mseg_studio.ui.workspaces.train.run_reader import RunReader
 from mseg_studio.ui.workspaces.train.workspace import TrainWorkspace
 from tests.ui.fakes import Doubles
 from tests.ui.train_factory import FakeRun, five_runs
@@ -104,6 +107,24 @@ def test_what_a_run_writes_is_on_screen_within_two_seconds(open_window: Any, qtb
         lambda: page.runs.model.index(0).data(Qt.ItemDataRole.AccessibleTextRole).startswith("fresh, running")
     )
     run.close()
+
+
+def test_until_a_run_was_read_nothing_is_claimed_of_it(
+    open_window: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeRun("long")
+    hold = threading.Event()
+    look = RunReader.look
+    monkeypatch.setattr(RunReader, "look", lambda self, **more: hold.wait(20) and look(self, **more))
+    _window, page = shown(open_window, qtbot, run=False)
+    qtbot.waitUntil(lambda: page.runs.current is not None, timeout=SECONDS)
+    charts = page.run_page.charts
+    hints = (charts.loss_chart.hint, charts.validation_chart.hint, charts.bars_hint, charts.speed_chart.hint)
+    assert [hint.text() for hint in hints] == ["reading…"] * 4
+    hold.set()
+    qtbot.waitUntil(lambda: page.look is not None, timeout=SECONDS)
+    assert charts.loss_chart.hint.text() == "nothing logged yet"
+    assert charts.validation_chart.hint.text() == charts.bars_hint.text() == "comes with the first validation"
 
 
 def test_filter_finds_by_name_and_state_and_the_chosen_run_stays(open_window: Any, qtbot: Any) -> None:
@@ -323,6 +344,24 @@ def test_the_page_fits_the_smallest_window(open_window: Any, qtbot: Any) -> None
     qtbot.waitUntil(lambda: window.width() == 900)
     assert page.bar.more.geometry().right() <= page.bar.width()
     assert page.width() <= window.width()
+
+
+def test_the_form_of_a_new_run_is_whole_in_the_smallest_window(open_window: Any, qtbot: Any) -> None:
+    FakeRun("one").launched(alive=True)
+    window, page = shown(open_window, qtbot)
+    window.resize(900, 560)
+    page.begin()
+    form = page.new_run
+    assert isinstance(form, NewRunPage)
+    qtbot.waitUntil(lambda: form.draft is not None and not page.runs.isVisible(), timeout=SECONDS)
+    inside = form.parts.recipe.parentWidget()
+    area = inside.parentWidget()
+    qtbot.waitUntil(lambda: inside.width() <= area.width(), timeout=SECONDS)
+    form.parts.back.click()
+    assert page.runs.isVisible()
+    page.begin()
+    window.resize(1280, 800)
+    qtbot.waitUntil(page.runs.isVisible, timeout=SECONDS)
 
 
 def test_devices_badge(open_window: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:

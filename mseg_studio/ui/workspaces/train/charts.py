@@ -25,6 +25,7 @@ ClassColours = Mapping[str, tuple[int, tuple[int, int, int]]]
 
 _SMOOTHEST = 998
 _CARD_PX, _CARD_HIGH_PX, _GAP_PX = 290, 170, 10
+_READING = "reading…"
 _SETTLE_MS = 60
 
 
@@ -114,7 +115,7 @@ class Charts(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(self.bars)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.bars_hint = QLabel("comes with the first validation")
+        self.bars_hint = QLabel(_READING)
         self.bars_hint.setObjectName("dim")
         self.bars_hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.classes.body.addWidget(self.bars_hint, 1)
@@ -188,7 +189,18 @@ class Charts(QWidget):
     def _view(card: Card) -> str:
         return next(key for key, button in card.views.items() if button.isChecked())
 
+    def _hint(self) -> None:
+        """Before the first look nothing is known, so nothing is claimed."""
+        read = bool(self._looks)
+        for chart in (self.loss_chart, self.speed_chart, self.wait_chart, self.memory_chart):
+            chart.hint.setText("nothing logged yet" if read else _READING)
+        later = "comes with the first validation" if read else _READING
+        self.bars_hint.setText(later)
+        is_class = read and self._view(self.validation) == "class"
+        self.validation_chart.hint.setText(f"{self._class} was in no validation yet" if is_class else later)
+
     def _draw(self, *, force: bool = False) -> None:
+        self._hint()
         # Ids of objects that are kept alive here: the same objects are the same numbers.
         shown = tuple(part for look in self._looks for part in (look.metrics, look.curves, look.folder))
         same = len(shown) == len(self._shown) and all(a is b for a, b in zip(shown, self._shown, strict=True))
@@ -243,9 +255,6 @@ class Charts(QWidget):
             ]
         else:
             series = self._curves(lambda look: self._validated(look.metrics, view), dots=True)
-        self.validation_chart.hint.setText(
-            f"{self._class} was in no validation yet" if view == "class" else "comes with the first validation"
-        )
         self.validation_chart.show_series(series)
         self._rest(self.validation)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSettings, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QShowEvent
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from mseg_studio.errors import MSegStudioError, printable
@@ -30,6 +30,8 @@ from mseg_studio.ui.workspaces.train.watcher import RunsWatcher
 from mseg_studio.ui.workspaces.train.words import left_of, phase_of, steps_of
 
 _SMOKE = "smoke"
+_BOTH_PX = 1000
+"""Width of the workspace from which the form of a new run has room beside the list."""
 
 
 class TrainWorkspace(WorkspacePage):
@@ -211,7 +213,17 @@ class TrainWorkspace(WorkspacePage):
         if self.new_run is not None and self.pages.currentWidget() is self.new_run and not leave_form:
             return
         self.pages.setCurrentWidget(self.run_page if self.runs.current is not None else self.empty)
+        self._make_room()
         self.facts_changed.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The list of runs gives way to the form where both are too wide."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        is_form = self.new_run is not None and self.pages.currentWidget() is self.new_run
+        self.runs.setVisible(not is_form or self.width() >= _BOTH_PX)
 
     def _refresh_bar(self) -> None:
         folder = self.runs.current
@@ -243,6 +255,7 @@ class TrainWorkspace(WorkspacePage):
         if isinstance(self.new_run, NewRunPage):
             self.new_run.begin(recipe=recipe, clone_of=clone_of, dataset=dataset)
         self.pages.setCurrentWidget(self.new_run)
+        self._make_room()
         self.facts_changed.emit()
 
     def _on_started(self, folder: object) -> None:
