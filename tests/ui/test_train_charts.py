@@ -271,3 +271,15 @@ def test_cards_stand_below_one_another_in_a_narrow_window(charts: Charts, qtbot:
     assert charts.loss.x() == charts.validation.x() and charts.loss.width() == 400
     charts.resize(900, 560)
     qtbot.waitUntil(lambda: charts.loss.y() == charts.validation.y())
+
+
+def test_only_curves_with_room_between_their_points_have_smooth_edges(qtbot: Any, theme: Theme) -> None:
+    chart = LineChart(theme, name="Loss")
+    qtbot.addWidget(chart)
+    chart.resize(600, 300)
+    chart.show()
+    qtbot.waitExposed(chart)
+    for count, smooth in ((100, True), (100_000, False)):
+        x = np.arange(1.0, count + 1)
+        chart.show_series([Series("run", Curve.of(x, np.random.default_rng(1).random(count)), "#4080ff")])
+        assert [item.opts["antialias"] for item in (chart._curves[0].curve, chart._curves[0])] == [smooth] * 2
