@@ -107,6 +107,11 @@ _ADVICE = (
         "Clone the run with a lower optim.lr, with optim.clip_norm, or with precision: float32; look at the named "
         "images too.",
     ),
+    (
+        r"images or labels changed since",
+        "Put the files back that it began with and resume, or clone the run to learn from these.",
+    ),
+    (r"changed since the last checkpoint", "Clone the run: with other settings it is another one."),
     (r"no checkpoint verifies|damaged", "Its checkpoints are damaged. Clone the run and start anew, or restore them."),
     (
         r"CUDA devices|\d GPUs?\b|device .* is not there|NVIDIA driver|no kernel image",

@@ -64,6 +64,8 @@ def test_deaths_in_words(death, words):
         ("[Errno 28] No space left on device", "Make room"),
         ("/data/a.png: cannot be read: No such file or directory", "dataset check"),
         ("the loss was no number in 10 steps in a row; last with ['a.png']", "optim.lr"),
+        ("the training images or labels changed since the last checkpoint", "Put the files back"),
+        ("steps, seed changed since the last checkpoint; start a new run for that", "Clone the run"),
         ("something nobody thought of", "log/rank3.txt"),
     ],
 )
