@@ -364,6 +364,17 @@ def test_the_form_of_a_new_run_is_whole_in_the_smallest_window(open_window: Any,
     qtbot.waitUntil(page.runs.isVisible, timeout=SECONDS)
 
 
+def test_only_a_person_leaves_the_form_of_a_new_run(open_window: Any, qtbot: Any) -> None:
+    FakeRun("one").launched(alive=True)
+    _window, page = shown(open_window, qtbot, run=False)
+    page.begin()  # before the first list of runs has come
+    qtbot.waitUntil(lambda: page.look is not None, timeout=SECONDS)
+    assert page.pages.currentWidget() is page.new_run
+    box = page.runs.view.visualRect(page.runs.model.index(0))
+    QTest.mouseClick(page.runs.view.viewport(), LEFT, pos=box.topLeft() + QPoint(40, 10))
+    assert page.pages.currentWidget() is page.run_page, "a click on the run that is chosen already shows it too"
+
+
 def test_devices_badge(open_window: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cards = tuple(Device("cuda", str(n), "NVIDIA GeForce RTX 4090", 24 << 30) for n in range(2))
     monkeypatch.setattr(module, "devices_here", lambda: cards)

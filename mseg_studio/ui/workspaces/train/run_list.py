@@ -235,6 +235,8 @@ class RunList(QWidget):
 
     chosen = Signal(object)
     """A Path, or None."""
+    picked = Signal()
+    """A person wants to see the chosen run."""
     ticked = Signal()
     open_asked = Signal()
 
@@ -259,6 +261,7 @@ class RunList(QWidget):
         self.view.setUniformItemSizes(True)
         self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.view.selectionModel().currentChanged.connect(self._on_current)
+        self.view.clicked.connect(lambda _index: self.picked.emit())
         self.model.ticked_changed.connect(self.ticked)
         self.open = QPushButton("Open run folder…")
         self.open.setToolTip("Show a run that lies elsewhere: choose the folder that holds its config.yaml")
@@ -330,3 +333,4 @@ class RunList(QWidget):
         if isinstance(path, Path) and path != self._current:
             self._current = path
             self.chosen.emit(path)
+            self.picked.emit()

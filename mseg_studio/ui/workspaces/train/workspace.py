@@ -90,6 +90,7 @@ class TrainWorkspace(WorkspacePage):
         self.watcher.looked.connect(self._on_looked)
         self.watcher.failed.connect(lambda text: self._tell(text, "error", "watch"))
         self.runs.chosen.connect(self._on_chosen)
+        self.runs.picked.connect(lambda: self._show_page(leave_form=True))
         self.runs.ticked.connect(self._watch)
         self.runs.open_asked.connect(self._ask_folder)
         self.run_page.charts.weight_changed.connect(self._on_weight)
@@ -164,7 +165,7 @@ class TrainWorkspace(WorkspacePage):
     def show_run(self, folder: Path) -> None:
         """Choose a run; it appears when it is found."""
         self.runs.choose(folder)
-        self._show_page()
+        self._show_page(leave_form=True)
         self.watcher.list_now()
 
     def _on_listed(self, states: Mapping[Path, RunState]) -> None:
@@ -174,7 +175,7 @@ class TrainWorkspace(WorkspacePage):
 
     def _on_chosen(self, folder: Path | None) -> None:
         self.run_page.notes.show_run(folder)
-        self._show_page(leave_form=True)
+        self._show_page()
         self._watch()
         if folder is not None and folder not in self.looks:
             state = self.runs.model.states.get(folder, RunState("new"))
