@@ -259,4 +259,4 @@ def test_help_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr
-    assert "example: mseg-studio train smoke --dataset camvid=/data/camvid" in done.stdout
+    assert "example: mseg-studio train smoke --dataset camvid-480x360=/data/camvid" in done.stdout
