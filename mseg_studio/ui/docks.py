@@ -35,8 +35,8 @@ class ModelNote(QFrame):
         """Show the note for a model that knows only some classes, else hide it."""
         self.setVisible(model is not None and model.is_demo)
         if model is not None:
-            what = "Demo model: street scenes" if model.bundled else f"{model.name} knows"
-            self._text.setText(f"{what}, {len(model.trained_classes)} of {model.num_classes} classes.")
+            what = "Demo model: street scenes," if model.bundled else f"{model.name} knows"
+            self._text.setText(f"{what} {len(model.trained_classes)} of {model.num_classes} classes.")
 
 
 def make_dock(window: QMainWindow, title: str, content: QWidget) -> QDockWidget:

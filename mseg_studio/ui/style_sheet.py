@@ -123,6 +123,7 @@ QHeaderView::section {
   background: $panel; color: $dim; border: none; border-bottom: 1px solid $line; padding: 4px 8px; font-size: 11px;
 }
 QHeaderView::section:hover { color: $text; }
+QDialogButtonBox { dialogbuttonbox-buttons-have-icons: 0; }
 QSplitter::handle { background: $line; }
 QSplitter::handle:hover { background: $accent; }
 QScrollArea, QScrollArea > QWidget > QWidget { background: $panel; border: none; }

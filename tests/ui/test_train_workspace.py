@@ -12,7 +12,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QMessageBox
+from PySide6.QtWidgets import QDialogButtonBox, QLabel, QMessageBox, QStyle
 
 from mseg_studio.training import launcher, runs
 from mseg_studio.training.devices import Device
@@ -178,6 +178,12 @@ def test_configurations_are_compared(open_window: Any, qtbot: Any, monkeypatch: 
     rows = dict(line.split("\t", 1) for line in seen[0].splitlines())
     assert rows["setting"] == "fine-tune my street\tcamvid from scratch"
     assert rows["start"] == "mseg-3m-480p\trandom" and rows["accumulate"] == "2\t1" and "steps" not in rows
+    one = CompareDialog({"a": {"steps": 1}, "b": {"steps": 2}}, page)
+    assert [label.text() for label in one.findChildren(QLabel)] == ["1 setting differs."]
+    close = one.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Close)
+    hint = QStyle.StyleHint.SH_DialogButtonBox_ButtonsHaveIcons
+    assert not close.style().styleHint(hint, None, close.parentWidget()), "the platform's icons do not fit the theme"
+    one.deleteLater()
 
 
 def test_stop_and_save_stop_and_resume_reach_the_launcher(

@@ -32,11 +32,9 @@ class CompareDialog(QDialog):
         self.resize(min(1000, 320 + 190 * len(runs)), 460)
         self._rows = [(key, [text_of(value) for value in values]) for key, values in differences(runs)]
         self._names = list(runs)
-        words = QLabel(
-            f"{len(self._rows)} settings differ."
-            if self._rows
-            else "The configurations are the same but for their names."
-        )
+        count = len(self._rows)
+        differ = "1 setting differs." if count == 1 else f"{count} settings differ."
+        words = QLabel(differ if count else "The configurations are the same but for their names.")
         words.setObjectName("dim")
         self.table = QTableWidget(len(self._rows), 1 + len(runs))
         self.table.setAccessibleName("Settings that differ")
@@ -44,6 +42,7 @@ class CompareDialog(QDialog):
         self.table.verticalHeader().hide()
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setShowGrid(False)
+        self.table.setStyleSheet("QTableWidget::item { padding: 0 6px; }")
         for row, (key, values) in enumerate(self._rows):
             for column, text in enumerate([key, *values]):
                 self.table.setItem(row, column, QTableWidgetItem(printable(text)))

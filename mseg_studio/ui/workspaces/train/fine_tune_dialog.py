@@ -51,7 +51,7 @@ class FineTuneDialog(QDialog):
         """`source` is a folder of labels, a description's path or a ready dataset's name; `model` starts."""
         super().__init__(parent)
         self.setWindowTitle("Fine-tune on my labels")
-        self.setMinimumWidth(560)
+        self.setMinimumWidth(640)
         self._services = services
         self._child: ChildCommand | None = None
         self._plan: dict[str, Any] | None = None
