@@ -283,3 +283,19 @@ def test_only_curves_with_room_between_their_points_have_smooth_edges(qtbot: Any
         x = np.arange(1.0, count + 1)
         chart.show_series([Series("run", Curve.of(x, np.random.default_rng(1).random(count)), "#4080ff")])
         assert [item.opts["antialias"] for item in (chart._curves[0].curve, chart._curves[0])] == [smooth] * 2
+
+
+def test_numbers_of_a_low_chart_do_not_stand_on_one_another(qtbot: Any, theme: Theme) -> None:
+    chart = LineChart(theme, name="Wait", unit="wait %", low=0.0, top=10.0)
+    qtbot.addWidget(chart)
+    chart.resize(300, 80)
+    chart.show()
+    qtbot.waitExposed(chart)
+    x = np.arange(1.0, 40)
+    chart.show_series([Series("run", Curve.of(x, x % 7), "#4080ff")])
+    axis = chart._left
+    for size in (30.0, 45.0, 90.0, 400.0):
+        for low, high in ((0.0, 10.6), (0.0, 100.0), (0.127, 0.128), (-3.0, 5e6)):
+            spacing = axis.tickSpacing(low, high, size)[0][0]
+            count = (high - low) / spacing
+            assert 0.8 <= count <= max(2, size / 15), (size, low, high)

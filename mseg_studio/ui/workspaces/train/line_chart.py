@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from mseg_studio.ui.workspaces.train.words import compact, grouped
 pg.setConfigOptions(antialias=True, exitCleanup=False)
 
 _MOST_READ = 6
+_NUMBER_PX = 17
+"""Height of a number at an axis."""
 _STEP_KEY = 0.02
 """Share of the width that a key moves the crosshair."""
 
@@ -50,6 +53,17 @@ class Series:
         return self.curve.y
 
 
+class _Heights(pg.AxisItem):  # type: ignore[misc]
+    """A vertical axis whose numbers never stand on one another, however low the chart is."""
+
+    def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
+        """(distance, offset) of the ticks: the closest of 1, 2, 5, 10, 20 … at which every number has room."""
+        most = max(2.0, size / _NUMBER_PX)
+        least = max(high - low, 1e-12) / most
+        power = 10.0 ** math.floor(math.log10(least))
+        return [(next(power * part for part in (1, 2, 5, 10) if power * part >= least), 0.0)]
+
+
 class LineChart(QWidget):
     """Shows series; double click or 0 fits, wheel or + and - zoom, drag pans, Left and Right move the crosshair."""
 
@@ -79,7 +93,7 @@ class LineChart(QWidget):
         self._text: Callable[[float], str] = compact
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.plot: Any = pg.PlotWidget(enableMenu=False)
+        self.plot: Any = pg.PlotWidget(enableMenu=False, axisItems={"left": _Heights(orientation="left")})
         self.plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.plot.setFrameShape(self.plot.Shape.NoFrame)
         self._item: Any = self.plot.getPlotItem()
