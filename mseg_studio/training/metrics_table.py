@@ -18,6 +18,8 @@ _CHUNK_BYTES = 4 << 20
 _QUICK_BYTES = 128 << 10
 """Less than this is read line by line: what reads many at once takes a while to load."""
 _ROWS = 4096
+_LARGEST_STEP = 2**53
+"""Larger ones, in a damaged file, are no floats of their own."""
 _MOST_COLUMNS = 96
 """More kinds of numbers than any run has are not kept."""
 BY_DATASET = "loss_by_dataset/"
@@ -181,7 +183,7 @@ class MetricsTable:
 
     def _drop_after(self, step: int) -> None:
         """What came after `step` was computed again. New arrays: those handed out stay as they are."""
-        keep = self._step[: self._count] <= step
+        keep = self._step[: self._count] <= min(step, _LARGEST_STEP)
         kept, capacity = int(keep.sum()), self._capacity
         self._step = _grown(self._step[: self._count][keep], kept, capacity)
         self._columns = {name: _grown(old[: self._count][keep], kept, capacity) for name, old in self._columns.items()}

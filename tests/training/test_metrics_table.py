@@ -167,6 +167,14 @@ def test_what_was_handed_out_does_not_change_when_a_resume_drops_it(tmp_path: Pa
     assert after.others[0]["event"] == "resume"
 
 
+def test_a_damaged_resume_of_a_step_beyond_all_numbers_drops_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"event": "step", "step": 3, "loss": 0.5}\n{"event": "resume", "step": 1' + "0" * 400 + "}\n")
+    table = MetricsTable(path)
+    table.poll()
+    assert table.metrics().column("loss").tolist() == [0.5]
+
+
 def test_another_file_in_its_place_is_read_from_its_start(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"event": "step", "step": 1, "loss": 1}\n' * 3)
