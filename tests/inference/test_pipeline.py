@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -29,6 +30,17 @@ def _no_thread_is_left():
     before = threading.active_count()
     yield
     assert threading.active_count() == before
+
+
+@contextlib.contextmanager
+def _soon(call):
+    """`call` is called a moment after the block began; its thread is gone when the block is left."""
+    timer = threading.Timer(0.05, call)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
 
 
 class Dense:
@@ -199,9 +211,8 @@ def test_a_reader_that_waits_hears_cancel():
         go.wait(10)
         yield 1, 0
 
-    threading.Timer(0.05, cancel.cancel).start()
     started_s = time.monotonic()
-    with pytest.raises(Cancelled), ReadAhead(pieces(), cancel=cancel) as ahead:
+    with _soon(cancel.cancel), pytest.raises(Cancelled), ReadAhead(pieces(), cancel=cancel) as ahead:
         try:
             next(iter(ahead))
         finally:
@@ -271,10 +282,9 @@ def test_an_error_of_the_caller_drops_what_was_not_begun():
     done: list[int] = []
     held = threading.Event()
 
-    with pytest.raises(KeyError), WriteBehind() as writer:
+    with _soon(held.set), pytest.raises(KeyError), WriteBehind() as writer:
         writer.put(lambda: held.wait(10))
         writer.put(lambda: done.append(1))
-        held.set() if done else threading.Timer(0.05, held.set).start()
         raise KeyError
     assert len(done) <= 1
 
@@ -299,8 +309,7 @@ def test_a_piece_larger_than_the_budget_is_waited_for():
 
 def test_a_writer_that_is_waited_for_hears_cancel():
     cancel, held = CancelToken(), threading.Event()
-    threading.Timer(0.05, cancel.cancel).start()
-    with pytest.raises(Cancelled), WriteBehind(cancel=cancel) as writer:
+    with _soon(cancel.cancel), pytest.raises(Cancelled), WriteBehind(cancel=cancel) as writer:
         try:
             for _ in range(10):
                 writer.put(lambda: held.wait(10))
