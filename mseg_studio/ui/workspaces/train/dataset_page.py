@@ -121,8 +121,8 @@ class DatasetPage(QWidget):
 
     def _connect(self) -> None:
         self.views.chosen.connect(self._show_view)
-        self.checker.progressed.connect(lambda done, total, left: self._show_progress("", done, total, left))
-        self.checker.reported.connect(self._on_report)
+        self.checker.progressed.connect(self._show_progress)
+        self.checker.answered.connect(self._on_report)
         self.checker.ended.connect(self._on_end)
         self.histogram.progressed.connect(self._show_progress)
         self.histogram.answered.connect(self._on_histogram)
